@@ -1,1 +1,71 @@
-fn main() {}
+//! Benchmarks: Holdfast beside its peers on the same machine, in the same run, in alternating rounds.
+//!
+//! The steady figure is CPU time per request of the proxy alone; requests per second depend on who else uses the machine.
+//! Nothing here is asserted: it prints tables.
+
+mod blind;
+mod callgrind;
+mod load;
+mod origin;
+mod peers;
+mod process;
+mod rounds;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What went wrong, for a person.
+type Error = Box<dyn std::error::Error>;
+
+/// Benchmarks beside nginx and HAProxy. Needs nginx, haproxy and wrk (`./test setup` installs them).
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// HTTP/1.1 route, 1 KiB answers, all features on
+    Http(rounds::Options),
+    /// MCP tools/call, with a legacy session and modern, beside proxies that do not look inside
+    Mcp(rounds::Options),
+    /// User instructions per request under callgrind, as the difference of two run lengths
+    Instructions {
+        /// Machine-readable result
+        #[arg(long)]
+        json: bool,
+    },
+    /// A small MCP server that answers at once
+    #[command(hide = true)]
+    McpOrigin,
+    /// A reverse proxy of hyper and nothing else
+    #[command(hide = true)]
+    BlindProxy {
+        /// Where everything goes
+        origin: std::net::SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Http(options) => rounds::http(&options),
+        Command::Mcp(options) => rounds::mcp(&options),
+        Command::Instructions { json } => callgrind::run(json),
+        Command::McpOrigin => origin::run(),
+        Command::BlindProxy { origin } => blind::run(origin),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            // A closed standard error leaves only the exit code.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
