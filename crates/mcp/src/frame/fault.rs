@@ -1,0 +1,86 @@
+//! What can be wrong with a message, and the JSON-RPC answer to it.
+
+use crate::errors::{McpError, Problem};
+use bytes::Bytes;
+
+/// Why bytes are not one acceptable JSON-RPC message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameFault {
+    /// Not UTF-8 (RFC 8259 section 8.1).
+    #[error("the message is not valid UTF-8")]
+    Utf8,
+    /// Not JSON.
+    #[error("the message is not valid JSON")]
+    Syntax,
+    /// Something follows the message.
+    #[error("more than one JSON value where a single message is expected")]
+    Trailing,
+    /// Nesting above the limit `mcp.max_depth`.
+    #[error("the message is nested deeper than the limit (mcp.max_depth)")]
+    TooDeep,
+    /// Size above the limit `mcp.max_message_bytes` or `mcp.max_response_bytes`.
+    #[error("the message is larger than the limit")]
+    TooLarge,
+    /// An array where a single message is expected.
+    #[error("a batch is not accepted here: send one JSON-RPC message")]
+    Batch,
+    /// Neither object nor array.
+    #[error("a JSON-RPC message is a JSON object")]
+    NotObject,
+    /// `jsonrpc` is missing or not "2.0".
+    #[error("`jsonrpc` must be \"2.0\"")]
+    Version,
+    /// An envelope member, or one that decides where a message goes, occurs twice.
+    #[error("`{0}` occurs more than once")]
+    Duplicate(&'static str),
+    /// The same member in two spellings that differ by case only.
+    #[error("`{0}` occurs in more than one spelling")]
+    Ambiguous(&'static str),
+    /// `id` is null, a boolean, an object, an array, or too long.
+    #[error("`id` must be a string or an integer of at most 512 bytes")]
+    Id,
+    /// `method` is not a string, or empty, or holds a lone surrogate.
+    #[error("`method` must be a non-empty string")]
+    Method,
+    /// `params`, `_meta` or `error` is not an object.
+    #[error("`{0}` must be an object")]
+    MemberNotObject(&'static str),
+    /// Neither request, notification nor response.
+    #[error("the message is neither a request, a notification nor a response")]
+    Shape,
+}
+
+/// A refused message, with the id to answer under when one could be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct FrameError {
+    /// What is wrong.
+    pub fault: FrameFault,
+    /// Raw JSON of the request's id, when it was read before the fault.
+    pub id: Option<Bytes>,
+}
+
+impl FrameError {
+    pub(crate) fn new(fault: FrameFault) -> Self {
+        Self { fault, id: None }
+    }
+
+    /// The JSON-RPC answer.
+    pub fn to_mcp(&self) -> McpError {
+        let problem = match self.fault {
+            FrameFault::Utf8 | FrameFault::Syntax | FrameFault::Trailing => Problem::ParseError,
+            FrameFault::TooLarge => Problem::PayloadTooLarge,
+            FrameFault::TooDeep
+            | FrameFault::Batch
+            | FrameFault::NotObject
+            | FrameFault::Version
+            | FrameFault::Duplicate(_)
+            | FrameFault::Ambiguous(_)
+            | FrameFault::Id
+            | FrameFault::Method
+            | FrameFault::MemberNotObject(_)
+            | FrameFault::Shape => Problem::InvalidRequest,
+        };
+        McpError::new(problem).detail(self.fault.to_string())
+    }
+}

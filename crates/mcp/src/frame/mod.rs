@@ -1,0 +1,158 @@
+//! JSON-RPC messages as bytes with remembered ranges.
+//!
+//! A gateway that parses messages into a model and writes them out again loses members it does not know, rounds big
+//! numbers and reorders keys. So a [`Frame`] is the bytes as they came, validated once, with the ranges of the few
+//! members that decide where a message goes. Changes are splices: every other byte survives.
+//!
+//! What two parsers could read differently is refused: duplicate envelope members, duplicates (or spellings that
+//! differ by case only) of members that route, arrays where one message is expected, `id: null`.
+
+mod fault;
+mod member;
+mod parse;
+mod places;
+mod scan;
+mod splice;
+mod view;
+
+pub use fault::{FrameError, FrameFault};
+pub use member::Member;
+pub use places::{Place, Ranges};
+pub use scan::MAX_DEPTH;
+pub use splice::{Body, Splice, SpliceError};
+pub use view::{Fields, Json, elements, fields, quote, single_line, unquote};
+
+pub(crate) use parse::array_elements;
+
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// Longest id, in bytes of raw JSON.
+pub const ID_BYTES_MAX: usize = 512;
+
+/// What one message may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes. At most 4 GiB - 1.
+    pub bytes_max: usize,
+    /// Levels of nesting, the envelope being the first. At most [`MAX_DEPTH`].
+    pub depth_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes_max: 4 << 20, depth_max: 128 }
+    }
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `method` and `id`
+    Request,
+    /// `method` alone
+    Notification,
+    /// `result` and `id`
+    Response,
+    /// `error`; the id may be missing or null when the request's could not be read
+    ErrorResponse,
+}
+
+/// A byte range of a message. Zero-length means absent: no JSON value is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// One JSON-RPC message. Cloning shares the bytes.
+#[derive(Clone)]
+pub struct Frame {
+    bytes: Bytes,
+    kind: Kind,
+    spans: [Span; Member::COUNT],
+}
+
+impl Frame {
+    /// Reads one message. Costs one pass over the bytes and no allocation.
+    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, FrameError> {
+        parse::frame(bytes, limits)
+    }
+
+    /// Request, notification or response.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The message as it came.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The message as it came.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Raw JSON of the id of a request or response.
+    pub fn id(&self) -> Option<&[u8]> {
+        self.raw(Member::Id)
+    }
+
+    /// Raw JSON of the id, sharing the message's bytes.
+    pub fn id_bytes(&self) -> Option<Bytes> {
+        self.range(Member::Id).map(|(start, end)| self.bytes.slice(start..end))
+    }
+
+    /// The decoded method; "" for a response.
+    pub fn method(&self) -> Cow<'_, str> {
+        self.text(Member::Method).unwrap_or_default()
+    }
+
+    /// True when the method is `name`, whatever way it is escaped.
+    pub fn is(&self, name: &str) -> bool {
+        self.method() == name
+    }
+
+    /// Raw JSON of a member.
+    pub fn raw(&self, member: Member) -> Option<&[u8]> {
+        self.range(member).map(|(start, end)| &self.bytes[start..end])
+    }
+
+    /// The decoded string of a member. None when it is absent, not a string, or holds a lone surrogate.
+    pub fn text(&self, member: Member) -> Option<Cow<'_, str>> {
+        self.raw(member).and_then(unquote)
+    }
+
+    /// True when the member is there, whatever its value.
+    pub fn has(&self, member: Member) -> bool {
+        self.range(member).is_some()
+    }
+
+    /// Raw JSON of `error.code` as an integer.
+    pub fn error_code(&self) -> Option<i64> {
+        let code = fields(self.raw(Member::Error)?).find(|(key, _)| key == "code")?.1;
+        std::str::from_utf8(code.raw).ok()?.parse().ok()
+    }
+
+    /// Begins a change; see [`Splice`].
+    pub fn splice(&self) -> Splice<'_> {
+        Splice::new(self)
+    }
+
+    fn range(&self, member: Member) -> Option<(usize, usize)> {
+        let span = self.spans[member as usize];
+        (span.end != 0).then_some((span.start as usize, span.end as usize))
+    }
+}
+
+/// Shows what a message is, never its payload.
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frame")
+            .field("kind", &self.kind)
+            .field("method", &self.method())
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
