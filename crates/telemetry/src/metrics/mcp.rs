@@ -1,0 +1,171 @@
+//! MCP servers.
+
+use super::{Counter, Gauge, Label, Metric, PerLabel, Registry, Scope, label::label};
+
+label! {
+    /// Methods that behave alike; a client cannot make a new series by inventing a method.
+    pub enum MethodClass {
+        /// `initialize`, `server/discover`.
+        Handshake => "handshake",
+        /// `*/list`.
+        List => "list",
+        /// `resources/read`, `prompts/get`, `completion/complete`.
+        Read => "read",
+        /// `tools/call`.
+        Call => "call",
+        /// `tasks/*`.
+        Task => "task",
+        /// `subscriptions/listen`, `resources/subscribe` and its like.
+        Subscribe => "subscribe",
+        /// `ping`, `logging/setLevel`.
+        Utility => "utility",
+        /// A notification.
+        Notification => "notification",
+        /// The client's answer to a question of the server.
+        Response => "response",
+        /// Any other method.
+        Other => "other",
+    }
+}
+
+label! {
+    /// Protocol era of a message.
+    pub enum MappedEra {
+        /// Versions with a handshake.
+        Legacy => "legacy",
+        /// 2026-07-28.
+        Modern => "modern",
+    }
+}
+
+label! {
+    /// How a message was answered.
+    pub enum McpOutcome {
+        /// A result, or accepted.
+        Ok => "ok",
+        /// A result with `isError`: the tool's own failure.
+        ToolError => "tool_error",
+        /// A JSON-RPC error of the server that the caller caused.
+        CallerError => "caller_error",
+        /// A JSON-RPC error of the server that it caused itself (-32603, -32000 to -32099).
+        ServerError => "server_error",
+        /// Refused by the gateway: malformed, not allowed, over a limit.
+        Refused => "refused",
+        /// No endpoint answered.
+        UpstreamError => "upstream_error",
+        /// No answer in time.
+        Timeout => "timeout",
+        /// The client went away or cancelled.
+        Cancelled => "cancelled",
+    }
+}
+
+label! {
+    /// Why a session token was refused.
+    pub enum SessionRefusal {
+        /// None where one is needed.
+        Missing => "missing",
+        /// Not a token of ours, or of a key we do not have.
+        Invalid => "invalid",
+        /// Too old.
+        Expired => "expired",
+        /// Of another principal.
+        Principal => "principal",
+        /// Ended by the client or the server.
+        Ended => "ended",
+        /// Its endpoint is gone and the server is not replayable.
+        EndpointGone => "endpoint_gone",
+    }
+}
+
+label! {
+    /// How a re-binding ended.
+    pub enum Rebinding {
+        /// The session goes on.
+        Ok => "ok",
+        /// No endpoint took it.
+        Failed => "failed",
+    }
+}
+
+label! {
+    /// Kinds of event streams.
+    pub enum StreamKind {
+        /// The answer to a POST.
+        Post => "post",
+        /// A GET stream.
+        Get => "get",
+        /// `subscriptions/listen`.
+        Listen => "listen",
+    }
+}
+
+label! {
+    /// Why a sealed value could not be opened.
+    pub enum SealFailure {
+        /// Not of our form.
+        Malformed => "malformed",
+        /// A key id that is not in the ring.
+        UnknownKey => "unknown_key",
+        /// Changed, or sealed for another purpose or principal.
+        BadTag => "bad_tag",
+        /// Too old.
+        Expired => "expired",
+    }
+}
+
+/// Handles of one MCP server.
+#[derive(Debug)]
+pub struct McpMetrics {
+    requests: PerLabel<MethodClass, PerLabel<MappedEra, PerLabel<McpOutcome, Counter>>>,
+    /// Session tokens given out.
+    pub sessions_minted: Counter,
+    /// Session tokens accepted.
+    pub sessions_opened: Counter,
+    /// Session tokens refused.
+    pub sessions_refused: PerLabel<SessionRefusal, Counter>,
+    /// Sessions moved.
+    pub rebindings: PerLabel<Rebinding, Counter>,
+    /// Event streams open.
+    pub streams: PerLabel<StreamKind, Gauge>,
+    /// Bytes kept for resumption.
+    pub stream_log_bytes: Gauge,
+    /// Streams resumed.
+    pub streams_resumed: Counter,
+    /// Answers that nobody waits for.
+    pub stale_answers: Counter,
+    /// Sealed values not opened.
+    pub seal_failures: PerLabel<SealFailure, Counter>,
+    _scope: Scope,
+}
+
+impl McpMetrics {
+    /// Handles of a server, by its name.
+    pub fn new(registry: &Registry, server: &str) -> Self {
+        let mut scope = registry.scope();
+        let requests = PerLabel::new(|method: MethodClass| {
+            PerLabel::new(|era: MappedEra| {
+                scope.counters(Metric::McpRequests, &[server, method.as_str(), era.as_str()])
+            })
+        });
+        Self {
+            requests,
+            sessions_minted: scope.counter(Metric::McpSessionsMinted, &[server]),
+            sessions_opened: scope.counter(Metric::McpSessionsOpened, &[server]),
+            sessions_refused: scope.counters(Metric::McpSessionsRefused, &[server]),
+            rebindings: scope.counters(Metric::McpRebindings, &[server]),
+            streams: scope.gauges(Metric::McpStreams, &[server]),
+            stream_log_bytes: scope.gauge(Metric::McpStreamLog, &[server]),
+            streams_resumed: scope.counter(Metric::McpStreamsResumed, &[server]),
+            stale_answers: scope.counter(Metric::McpStaleAnswers, &[server]),
+            seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
+            _scope: scope,
+        }
+    }
+
+    /// Counts one answered message.
+    #[inline]
+    pub fn count(&self, method: MethodClass, era: MappedEra, outcome: McpOutcome) {
+        self.requests.get(method).get(era).inc(outcome);
+    }
+}

@@ -1,0 +1,36 @@
+//! Metrics: a table, a registry, and structs of handles.
+//!
+//! Nothing here is looked up while a request runs. A room asks for its handles when a snapshot is built and keeps
+//! them; two snapshots that ask for the same series share the same atomics. When the last struct that holds a series
+//! is dropped, the series disappears from the page.
+
+mod config;
+mod edge;
+mod histogram;
+mod label;
+mod mcp;
+mod reference;
+mod registry;
+mod route;
+mod table;
+mod upstream;
+
+pub use config::{ConfigMetrics, ReloadResult};
+pub use edge::{DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall, TlsFailure};
+pub use histogram::{DURATION_BUCKETS, Histogram};
+pub use label::{Label, PerLabel};
+pub use mcp::{
+    MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal, StreamKind,
+};
+pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+pub use reference::reference_page;
+pub use registry::{BadLabel, CONTENT_TYPE, Registry, Scope, ScrapeHook};
+pub use route::{CodeClass, RouteMetrics};
+pub use table::{Definition, Kind, Metric, Unit};
+pub use upstream::{
+    AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult, RetryBudgetLabel,
+    Unroutable, UpstreamMetrics,
+};
+
+/// A gauge of seconds.
+pub type SecondsGauge = Gauge<f64, std::sync::atomic::AtomicU64>;

@@ -1,0 +1,175 @@
+//! Every metric, declared once. The page, the reference and the handles all come from this table.
+
+/// How a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows. `_total` is appended.
+    Counter,
+    /// Goes up and down; whole numbers.
+    Gauge,
+    /// Goes up and down; seconds with a fraction.
+    Seconds,
+    /// Durations in fixed buckets.
+    Histogram,
+}
+
+/// Unit, appended to the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// `_bytes`.
+    Bytes,
+    /// `_seconds`.
+    Seconds,
+}
+
+impl Unit {
+    /// As in the name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Seconds => "seconds",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Name without unit and `_total`.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: Kind,
+    /// Unit.
+    pub unit: Option<Unit>,
+    /// Label names, in the order of the values a room gives.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+impl Definition {
+    /// The name as a scraper sees it; of a histogram the part before `_bucket`, `_sum` and `_count`.
+    pub fn full_name(&self) -> String {
+        let mut name = self.name.to_owned();
+        if let Some(unit) = self.unit {
+            name.push('_');
+            name.push_str(unit.as_str());
+        }
+        if self.kind == Kind::Counter {
+            name.push_str("_total");
+        }
+        name
+    }
+}
+
+macro_rules! table {
+    ($($variant:ident: $kind:ident $name:literal $(in $unit:ident)? [$($label:literal),*] $help:literal;)+) => {
+        /// A metric of the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the help text is in the table")]
+        pub enum Metric { $($variant,)+ }
+
+        impl Metric {
+            /// Every metric, in the order of the page.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its row.
+            pub fn definition(self) -> &'static Definition {
+                match self {
+                    $(Self::$variant => &Definition {
+                        name: $name,
+                        kind: Kind::$kind,
+                        unit: table!(@unit $($unit)?),
+                        labels: &[$($label),*],
+                        help: $help,
+                    },)+
+                }
+            }
+        }
+    };
+    (@unit) => { None };
+    (@unit $unit:ident) => { Some(Unit::$unit) };
+}
+
+table! {
+    BuildInfo: Gauge "holdfast_build_info" ["version"] "Always 1; the version of the running program.";
+    ConfigGeneration: Gauge "holdfast_config_generation" [] "Generation of the snapshot that serves; grows by one with each successful reload.";
+    ConfigLastReloadOk: Gauge "holdfast_config_last_reload_successful" [] "1 if the last load or reload succeeded, 0 if it was refused and the old snapshot serves on.";
+    ConfigLastReloadTime: Gauge "holdfast_config_last_reload_timestamp" in Seconds [] "When the last load or reload was tried, in seconds since 1970.";
+    ConfigReloads: Counter "holdfast_config_reloads" ["result"] "Loads and reloads tried.";
+    DrainPhase: Gauge "holdfast_drain_phase" ["phase"] "1 for the phase of shutting down that the process is in, 0 for the others.";
+
+    EdgeConnectionsOpen: Gauge "holdfast_edge_connections_open" ["listener"] "Client connections open now.";
+    EdgeConnections: Counter "holdfast_edge_connections" ["listener"] "Client connections accepted.";
+    EdgeConnectionsRefused: Counter "holdfast_edge_connections_refused" ["listener", "reason"] "Client connections closed before their first request because a limit was reached.";
+    EdgeHandshakes: Counter "holdfast_edge_tls_handshakes" ["listener"] "TLS handshakes completed.";
+    EdgeTlsFailures: Counter "holdfast_edge_tls_failures" ["listener", "reason"] "TLS handshakes that failed.";
+    EdgeFraming: Counter "holdfast_edge_framing_violations" ["listener", "reason"] "HTTP/1 messages refused because where they end is ambiguous or malformed.";
+    EdgeStalls: Counter "holdfast_edge_stalls" ["listener", "kind"] "Connections closed because a client made no progress.";
+    EdgeRequestsInFlight: Gauge "holdfast_edge_requests_in_flight" ["listener"] "Requests whose response is not written to its end.";
+    CertificateExpiry: Gauge "holdfast_certificate_expiry_timestamp" in Seconds ["listener", "certificate"] "When a server certificate in use ends, in seconds since 1970.";
+    CertificateReloadFailures: Counter "holdfast_certificate_reload_failures" ["listener", "certificate"] "Changed certificate files that could not be used; the old certificate serves on.";
+
+    RouteRequests: Counter "holdfast_route_requests" ["route", "code"] "Requests ended, by class of the status code.";
+    RouteOutcomes: Counter "holdfast_route_outcomes" ["route", "outcome"] "Requests ended, by how they ended; only upstream_error, timeout, truncated and ended_drain are failures of the service.";
+    RouteDuration: Histogram "holdfast_route_request_duration" in Seconds ["route"] "Time from a request's head to the last byte of its response.";
+    RouteFirstByte: Histogram "holdfast_route_time_to_first_byte" in Seconds ["route"] "Time from a request's head to the head of its response.";
+    RouteBytesIn: Counter "holdfast_route_request" in Bytes ["route"] "Bytes of request bodies.";
+    RouteBytesOut: Counter "holdfast_route_response" in Bytes ["route"] "Bytes of response bodies.";
+    RouteTunnels: Gauge "holdfast_route_tunnels_open" ["route"] "Upgraded connections open now.";
+
+    UpstreamAttempts: Counter "holdfast_upstream_attempts" ["upstream", "endpoint", "outcome"] "Attempts by endpoint and how they ended.";
+    UpstreamRetries: Counter "holdfast_upstream_retries" ["upstream"] "Attempts after the first.";
+    UpstreamRetriesRefused: Counter "holdfast_upstream_retries_refused" ["upstream", "budget"] "Retries not made because a budget was empty.";
+    UpstreamUnroutable: Counter "holdfast_upstream_unroutable" ["upstream", "reason"] "Requests for which no endpoint could be picked.";
+    UpstreamEndpoints: Gauge "holdfast_upstream_endpoints" ["upstream", "state"] "Endpoints by state.";
+    UpstreamInFlight: Gauge "holdfast_upstream_requests_in_flight" ["upstream", "endpoint"] "Attempts under way.";
+    UpstreamBreakerState: Gauge "holdfast_upstream_breaker_state" ["upstream", "endpoint"] "State of the circuit breaker: 0 closed (admitting), 1 half open (probing), 2 open (refusing).";
+    UpstreamBreakerTransitions: Counter "holdfast_upstream_breaker_transitions" ["upstream", "endpoint", "to"] "Changes of the circuit breaker, by the new state.";
+    UpstreamEjections: Counter "holdfast_upstream_ejections" ["upstream", "endpoint"] "Ejections of an endpoint by its outcomes.";
+    UpstreamConnections: Counter "holdfast_upstream_connects" ["upstream", "endpoint", "result"] "Connections tried, by result.";
+    UpstreamPoolOpen: Gauge "holdfast_upstream_pool_connections_open" ["upstream", "endpoint"] "Connections of the pool, busy or idle.";
+    UpstreamPoolIdle: Gauge "holdfast_upstream_pool_connections_idle" ["upstream", "endpoint"] "Connections that wait for a request.";
+    UpstreamPoolWaiting: Gauge "holdfast_upstream_pool_requests_waiting" ["upstream", "endpoint"] "Requests that wait for a connection of a full pool.";
+    UpstreamHealthy: Gauge "holdfast_upstream_endpoint_healthy" ["upstream", "endpoint"] "1 if active probes say that the endpoint works, or none are configured; else 0.";
+    UpstreamProbes: Counter "holdfast_upstream_probes" ["upstream", "endpoint", "result"] "Active probes.";
+    UpstreamLatency: Seconds "holdfast_upstream_latency_ewma" in Seconds ["upstream", "endpoint"] "Moving average of the time to the head of a response, as the balancer sees it.";
+    UpstreamFirstByte: Histogram "holdfast_upstream_time_to_first_byte" in Seconds ["upstream"] "Time from an attempt's start to the head of its response.";
+    UpstreamResolutions: Counter "holdfast_upstream_resolutions" ["upstream", "result"] "Name resolutions; a failed one leaves the last good addresses in use.";
+
+    McpRequests: Counter "holdfast_mcp_requests" ["server", "method", "era", "outcome"] "JSON-RPC messages from clients that were answered, by class of method, protocol era and outcome.";
+    McpSessionsMinted: Counter "holdfast_mcp_sessions_minted" ["server"] "Session tokens given to clients.";
+    McpSessionsOpened: Counter "holdfast_mcp_sessions_opened" ["server"] "Session tokens opened and accepted.";
+    McpSessionsRefused: Counter "holdfast_mcp_sessions_refused" ["server", "reason"] "Session tokens refused.";
+    McpRebindings: Counter "holdfast_mcp_rebindings" ["server", "result"] "Sessions moved to another endpoint because theirs died.";
+    McpStreams: Gauge "holdfast_mcp_streams_open" ["server", "kind"] "Event streams open towards clients.";
+    McpStreamLog: Gauge "holdfast_mcp_stream_log" in Bytes ["server"] "Memory held so that broken event streams can be resumed.";
+    McpStreamsResumed: Counter "holdfast_mcp_streams_resumed" ["server"] "Event streams resumed with Last-Event-ID.";
+    McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
+    McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
+
+    AccessRecords: Counter "holdfast_access_log_records" [] "Access records handed to the writer.";
+    AccessDropped: Counter "holdfast_access_log_dropped" [] "Access records lost because the writer could not keep up or could not write.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_legal() {
+        let mut seen = HashSet::new();
+        for metric in Metric::ALL {
+            let definition = metric.definition();
+            let name = definition.full_name();
+            assert!(name.starts_with("holdfast_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            assert!(seen.insert(name.clone()), "{name} is declared twice");
+            assert!(definition.help.ends_with('.') && !definition.help.contains('\n'), "{name}: help is a sentence");
+            if definition.kind == Kind::Histogram {
+                assert_eq!(definition.unit, Some(Unit::Seconds), "{name}: a histogram holds durations");
+            }
+        }
+    }
+}
