@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::SystemTime,
 };
 
 /// The log that records go to, and how often it was changed: a thread looks at the number only.
@@ -29,7 +29,8 @@ struct Buffer {
     log: Option<Arc<AccessLog>>,
     bytes: Vec<u8>,
     records: u64,
-    oldest: Option<Instant>,
+    /// When the oldest record of the buffer was written.
+    oldest: Option<SystemTime>,
     stamp: Stamp,
 }
 
@@ -67,13 +68,17 @@ impl Buffer {
         self.records += 1;
         let longest = self.bytes.len() - before;
         // Room for one more like this, or the block would grow.
-        if self.bytes.len() + longest.max(512) > BLOCK_BYTES || self.is_old() {
+        if self.bytes.len() + longest.max(512) > BLOCK_BYTES || self.is_old(record) {
             self.flush();
         }
     }
 
-    fn is_old(&mut self) -> bool {
-        self.oldest.get_or_insert_with(Instant::now).elapsed() >= MAX_AGE
+    /// By the records' own times: no clock is read here. A wall clock that jumps forward flushes early; one that jumps
+    /// back is no concern, since every worker flushes each second anyway.
+    fn is_old(&mut self, record: &AccessRecord) -> bool {
+        let now = record.started + record.duration;
+        let oldest = *self.oldest.get_or_insert(now);
+        now.duration_since(oldest).is_ok_and(|age| age >= MAX_AGE)
     }
 
     fn flush(&mut self) {

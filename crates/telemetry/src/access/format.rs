@@ -183,12 +183,11 @@ impl Line<'_> {
     }
 
     fn user_agent(&mut self, value: &[u8]) {
-        match std::str::from_utf8(value) {
-            Ok(text) => self.text("user_agent", truncated(text, MAX_USER_AGENT).0),
-            Err(_) => {
-                self.key("user_agent");
-                json_bytes(self.out, value.get(..MAX_USER_AGENT).unwrap_or(value));
-            }
+        if let Ok(text) = std::str::from_utf8(value) {
+            self.text("user_agent", truncated(text, MAX_USER_AGENT).0);
+        } else {
+            self.key("user_agent");
+            json_bytes(self.out, value.get(..MAX_USER_AGENT).unwrap_or(value));
         }
     }
 }

@@ -6,14 +6,15 @@ use crate::{
 use std::{collections::BTreeMap, fs, sync::mpsc, time::Instant};
 
 const SOON: Duration = Duration::from_secs(10);
+/// The installed log belongs to the process: one test at a time has it.
+static INSTALLED: Mutex<()> = Mutex::new(());
 
 fn metrics() -> AccessMetrics {
     AccessMetrics::new(&Registry::new(&BTreeMap::new()).unwrap())
 }
 
 fn to_file(path: &Path) -> Arc<AccessLog> {
-    let cfg =
-        config::AccessLog { enabled: true, format: config::LogFormat::Auto, path: Some(path.to_path_buf()) };
+    let cfg = config::AccessLog { enabled: true, format: config::LogFormat::Auto, path: Some(path.into()) };
     AccessLog::start(&cfg, metrics()).unwrap().unwrap()
 }
 
@@ -32,7 +33,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Hands each write to the test and waits for its permission.
 struct Gate {
     writes: mpsc::Sender<Vec<u8>>,
-    permits: mpsc::Receiver<()>,
+    permits: Receiver<()>,
 }
 
 impl Write for Gate {
@@ -48,7 +49,7 @@ impl Write for Gate {
 
 #[test]
 fn records_of_all_threads_arrive_in_blocks() {
-    // The installed log belongs to the process, so one test has it.
+    let _alone = INSTALLED.lock();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let log = to_file(&path);
@@ -150,4 +151,21 @@ fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
 fn a_log_that_is_off_starts_nothing() {
     let cfg = config::AccessLog { enabled: false, format: config::LogFormat::Json, path: None };
     assert!(AccessLog::start(&cfg, metrics()).unwrap().is_none());
+}
+
+#[test]
+fn a_record_does_not_stay_in_a_buffer_for_longer_than_a_second_of_traffic() {
+    let _alone = INSTALLED.lock();
+    let log = AccessLog::to_writer(Box::new(io::sink()), metrics()).unwrap();
+    install_access_log(Some(Arc::clone(&log)));
+    let at = |ms| AccessRecord {
+        started: std::time::UNIX_EPOCH + Duration::from_millis(ms),
+        ..AccessRecord::default()
+    };
+    at(10_000).emit();
+    at(10_900).emit();
+    assert_eq!(log.metrics.records.get(), 0, "two records wake nobody");
+    at(11_000).emit();
+    assert_eq!(log.metrics.records.get(), 3);
+    install_access_log(None);
 }

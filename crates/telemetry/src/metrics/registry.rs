@@ -75,7 +75,6 @@ impl Registry {
 
     /// Runs `hook` before each page is written, until the returned guard is dropped. For gauges that would be dear to
     /// keep up to date: they are computed when somebody looks.
-    #[must_use]
     pub fn on_scrape(&self, hook: impl Fn() + Send + Sync + 'static) -> ScrapeHook {
         let mut hooks = self.0.hooks.lock();
         let id = hooks.next;
@@ -93,13 +92,13 @@ impl Registry {
         *self.0.held.lock().entry(series).or_insert(0) += 1;
     }
 
-    fn release(&self, series: Series) {
+    fn release(&self, series: &Series) {
         let mut held = self.0.held.lock();
-        let Some(count) = held.get_mut(&series) else { return };
+        let Some(count) = held.get_mut(series) else { return };
         *count -= 1;
         if *count == 0 {
             // Under the lock: nobody can take the series between the last release and its removal.
-            held.remove(&series);
+            held.remove(series);
             self.0.families[series.0 as usize].remove(&series.1);
         }
     }
@@ -107,7 +106,7 @@ impl Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("series", &self.0.held.lock().len()).finish()
+        f.debug_struct("Registry").field("series", &self.0.held.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -120,7 +119,7 @@ pub struct ScrapeHook {
 
 impl fmt::Debug for ScrapeHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScrapeHook").field("id", &self.id).finish()
+        f.debug_struct("ScrapeHook").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -211,7 +210,7 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         for series in self.series.drain(..) {
-            self.registry.release(series);
+            self.registry.release(&series);
         }
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         route.count(&AccessRecord {
             status: 200,
             streaming: true,
-            duration: Duration::from_secs(3600),
+            duration: Duration::from_hours(1),
             first_byte: Some(Duration::from_millis(1)),
             ..AccessRecord::default()
         });
