@@ -1,8 +1,30 @@
 //! One strict schema: load, validate, explain. Plain data, no handles.
 //!
-//! [`model`] is what every other crate reads. A key is here only if some code obeys it.
-pub mod model;
-pub mod units;
+//! [`model`] is what every other crate reads; [`load`] makes it. A key is here only if some code obeys it.
+//!
+//! The way of a file: YAML to a tree with places (`yaml`), the tree to typed values by the tables (`schema`, `decode`),
+//! several files into one (`decode::unite`), short forms into long ones (`canonical`), inheritance and defaults
+//! (`effective`), what no single key can know (`validate`), and at last the plain structs (`assemble`). Each step works on
+//! values that know their place, so each message has a line; and each goes on after an error, so all are shown at once.
 
+mod assemble;
+mod canonical;
+mod decode;
+mod diagnostic;
+mod effective;
+mod load;
+pub mod model;
+mod schema;
+mod source;
+mod text;
+pub mod units;
+mod validate;
+mod value;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Place, Report, Severity, render};
+pub use load::{Loaded, Role, load};
 pub use model::*;
+pub use source::{Env, MAX_FILE_BYTES, MAX_SOURCES, ProcessEnv, Source};
 pub use units::{ByteSize, Ratio, Secret};
+pub use yaml::{MAX_DEPTH, MAX_NODES};

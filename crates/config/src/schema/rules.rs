@@ -1,0 +1,140 @@
+//! What text may look like. A rule answers with what is expected; it never repeats the value.
+
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// A rule for one text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Anything but nothing.
+    Any,
+    /// `A-Za-z0-9_-`, at most 64.
+    Name,
+    /// The same without `__`, which separates server and tool when names are merged.
+    ServerName,
+    /// `A-Za-z0-9_-`, at most 16.
+    KeyId,
+    /// An IP address.
+    Address,
+    /// An address or a network.
+    Network,
+    /// An absolute `http` or `https` URL of an endpoint.
+    Url,
+    /// Scheme, host and port alone.
+    Origin,
+    /// A host, with a port if wanted.
+    Authority,
+    /// A path that starts with `/`.
+    Path,
+    /// A path without a trailing `/`, except `/` itself.
+    Prefix,
+    /// A file.
+    File,
+    /// A header name.
+    Header,
+    /// A log level, or a filter per module.
+    Filter,
+}
+
+const LONGEST: usize = 4096;
+
+impl Rule {
+    /// `Err` tells what is expected.
+    pub(crate) fn check(self, text: &str) -> Result<(), String> {
+        if text.is_empty() {
+            return Err("must not be empty".into());
+        }
+        if text.len() > LONGEST || text.contains('\0') {
+            return Err(format!("must be at most {LONGEST} bytes, without NUL"));
+        }
+        let fine = match self {
+            Self::Any | Self::File => true,
+            Self::Name => is_name(text, 64),
+            Self::ServerName => is_name(text, 64) && !text.contains("__"),
+            Self::KeyId => is_name(text, 16),
+            Self::Address => text.parse::<IpAddr>().is_ok(),
+            Self::Network => network(text).is_some(),
+            Self::Url => return check_url(text),
+            Self::Origin => return check_origin(text),
+            Self::Authority => text.parse::<http::uri::Authority>().is_ok() && !text.contains('@'),
+            Self::Path => is_path(text),
+            Self::Prefix => is_path(text) && (text == "/" || !text.ends_with('/')) && !text.contains("//"),
+            Self::Header => text.parse::<http::HeaderName>().is_ok(),
+            Self::Filter => is_filter(text),
+        };
+        if fine { Ok(()) } else { Err(format!("must be {}", self.expects())) }
+    }
+
+    /// For messages, the reference and the schema.
+    pub(crate) fn expects(self) -> &'static str {
+        match self {
+            Self::Any => "text",
+            Self::Name => "a name of `A-Za-z0-9_-`, at most 64",
+            Self::ServerName => "a name of `A-Za-z0-9_-`, at most 64, without `__`",
+            Self::KeyId => "1 to 16 characters of `A-Za-z0-9_-`",
+            Self::Address => "an IP address such as `0.0.0.0` or `::1`",
+            Self::Network => "an address or network such as `10.0.0.0/8`",
+            Self::Url => "a URL `http://host:port/path` or `https://...`",
+            Self::Origin => "an origin such as `https://gateway.example.com`",
+            Self::Authority => "a host such as `gateway.example.com` or `localhost:8443`",
+            Self::Path => "a path that starts with `/`",
+            Self::Prefix => "a path that starts with `/`, without `//` and without `/` at the end",
+            Self::File => "a file",
+            Self::Header => "a header name",
+            Self::Filter => "`error`, `warn`, `info`, `debug` or `trace`, or a list `module=level,...`",
+        }
+    }
+}
+
+/// An address stands for itself alone.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    text.len() <= longest && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// RFC 3986, 3.3, without query and fragment; `.` and `..` segments would never match a normalised path.
+fn is_path(text: &str) -> bool {
+    let whole = text.parse::<http::uri::PathAndQuery>().is_ok_and(|p| p.as_str() == text);
+    let dots = text.split('/').any(|segment| segment == "." || segment == "..");
+    text.starts_with('/') && whole && !dots && !text.contains(['?', '#'])
+}
+
+fn check_url(text: &str) -> Result<(), String> {
+    let uri: http::Uri = text.parse().map_err(|_| format!("must be {}", Rule::Url.expects()))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("must start with `http://` or `https://`".into());
+    }
+    if uri.authority().is_none_or(|a| a.as_str().contains('@') || a.host().is_empty()) {
+        return Err("must name a host, and no user or password: credentials go to `upstream_auth`".into());
+    }
+    if uri.port_u16() == Some(0) || uri.authority().is_some_and(|a| a.as_str().ends_with(':')) {
+        return Err("must have a port from 1 to 65535, or none".into());
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err("must not have a query or a fragment".into());
+    }
+    Ok(())
+}
+
+/// RFC 6454, 6.2.
+fn check_origin(text: &str) -> Result<(), String> {
+    check_url(text)?;
+    let bare = text.splitn(4, '/').count() < 4;
+    if bare { Ok(()) } else { Err(format!("must be {}, without a path", Rule::Origin.expects())) }
+}
+
+fn is_filter(text: &str) -> bool {
+    let is_level = |level: &str| {
+        matches!(level.to_ascii_lowercase().as_str(), "off" | "error" | "warn" | "info" | "debug" | "trace")
+    };
+    let is_module = |module: &str| {
+        !module.is_empty() && module.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+    };
+    text.split(',').all(|part| match part.trim().split_once('=') {
+        Some((module, level)) => is_module(module) && is_level(level),
+        None => is_level(part.trim()),
+    })
+}
