@@ -4,6 +4,7 @@
 
 mod body;
 mod connection;
+mod context;
 mod drain;
 mod forwarded;
 mod handler;
@@ -13,6 +14,7 @@ mod trace;
 
 pub use body::{Body, BodyError, BoxedBody};
 pub use connection::{ConnectionInfo, HttpVersion, TlsInfo};
+pub use context::RequestContext;
 pub use drain::{Drain, DrainEvent, DrainHandle, IllegalDrain, Phase};
 pub use forwarded::{X_FORWARDED_FOR, X_FORWARDED_PROTO, client_address, client_proto, is_trusted};
 pub use handler::Handler;
