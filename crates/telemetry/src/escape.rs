@@ -90,7 +90,16 @@ mod tests {
 
     #[test]
     fn any_text_is_one_line_and_reads_back() {
-        for text in ["plain", "", "a\nb\r\n{\"x\":1}", "\u{1b}[31mred", "q\"b\\", "\u{0}\u{7f}\u{9b}", "ü漢😀", "\u{202e}gpj"] {
+        for text in [
+            "plain",
+            "",
+            "a\nb\r\n{\"x\":1}",
+            "\u{1b}[31mred",
+            "q\"b\\",
+            "\u{0}\u{7f}\u{9b}",
+            "ü漢😀",
+            "\u{202e}gpj",
+        ] {
             let line = json(text);
             assert!(!line.bytes().any(|b| b < b' '), "{line}");
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);

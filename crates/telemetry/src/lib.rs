@@ -13,9 +13,11 @@ mod escape;
 pub mod logging;
 pub mod metrics;
 
-pub use access::{AccessLog, AccessRecord, Inline, McpCall, RecordOutcome, flush_records, install_access_log};
+pub use access::{
+    AccessLog, AccessRecord, Inline, McpCall, RecordOutcome, flush_records, install_access_log,
+};
 pub use logging::{LogControl, init_logging};
 pub use metrics::{
-    ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, Registry, RouteMetrics,
-    UpstreamMetrics,
+    ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, Registry,
+    RouteMetrics, UpstreamMetrics,
 };

@@ -11,5 +11,8 @@ fn the_reference_page_is_current() {
         fs::write(&path, &page).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/reference/metrics.md is not what the table says; run with UPDATE=1 and commit it");
+    assert!(
+        found == page,
+        "docs/reference/metrics.md is not what the table says; run with UPDATE=1 and commit it"
+    );
 }

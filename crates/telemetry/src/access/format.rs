@@ -59,8 +59,26 @@ fn civil(seconds: u64) -> [u8; 20] {
     let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
     let d = digit;
     [
-        d(year / 1000), d(year / 100), d(year / 10), d(year), b'-', d(month / 10), d(month), b'-', d(day / 10), d(day),
-        b'T', d(h / 10), d(h), b':', d(m / 10), d(m), b':', d(s / 10), d(s), b'.',
+        d(year / 1000),
+        d(year / 100),
+        d(year / 10),
+        d(year),
+        b'-',
+        d(month / 10),
+        d(month),
+        b'-',
+        d(day / 10),
+        d(day),
+        b'T',
+        d(h / 10),
+        d(h),
+        b':',
+        d(m / 10),
+        d(m),
+        b':',
+        d(s / 10),
+        d(s),
+        b'.',
     ]
 }
 

@@ -57,7 +57,10 @@ pub enum AccessLogError {
 
 impl AccessLog {
     /// Opens the file, if one is configured, and starts the writer; `None` if the log is off.
-    pub fn start(cfg: &config::AccessLog, metrics: AccessMetrics) -> Result<Option<Arc<Self>>, AccessLogError> {
+    pub fn start(
+        cfg: &config::AccessLog,
+        metrics: AccessMetrics,
+    ) -> Result<Option<Arc<Self>>, AccessLogError> {
         if !cfg.enabled {
             return Ok(None);
         }
@@ -75,7 +78,10 @@ impl AccessLog {
     }
 
     /// A log that writes JSON to `writer`.
-    pub fn to_writer(writer: Box<dyn Write + Send>, metrics: AccessMetrics) -> Result<Arc<Self>, AccessLogError> {
+    pub fn to_writer(
+        writer: Box<dyn Write + Send>,
+        metrics: AccessMetrics,
+    ) -> Result<Arc<Self>, AccessLogError> {
         Self::spawn(Form::Json, Sink::Writer(writer), metrics)
     }
 

@@ -144,7 +144,10 @@ fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         path: Some("/nonexistent-folder/access.log".into()),
     };
     let error = AccessLog::start(&cfg, metrics()).unwrap_err().to_string();
-    assert!(error.contains("observability.access_log.path") && error.contains("/nonexistent-folder"), "{error}");
+    assert!(
+        error.contains("observability.access_log.path") && error.contains("/nonexistent-folder"),
+        "{error}"
+    );
 }
 
 #[test]

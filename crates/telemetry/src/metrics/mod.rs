@@ -16,7 +16,9 @@ mod table;
 mod upstream;
 
 pub use config::{ConfigMetrics, ReloadResult};
-pub use edge::{DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall, TlsFailure};
+pub use edge::{
+    DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall, TlsFailure,
+};
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use mcp::{
@@ -28,8 +30,8 @@ pub use registry::{BadLabel, CONTENT_TYPE, Registry, Scope, ScrapeHook};
 pub use route::{CodeClass, RouteMetrics};
 pub use table::{Definition, Kind, Metric, Unit};
 pub use upstream::{
-    AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult, RetryBudgetLabel,
-    Unroutable, UpstreamMetrics,
+    AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult,
+    RetryBudgetLabel, Unroutable, UpstreamMetrics,
 };
 
 /// A gauge of seconds.

@@ -198,7 +198,12 @@ impl Scope {
 
     fn take(&mut self, metric: Metric, values: &[&str]) -> (&AnyFamily, &Labels) {
         let names = metric.definition().labels;
-        debug_assert_eq!(names.len(), values.len(), "{} has labels {names:?}", metric.definition().full_name());
+        debug_assert_eq!(
+            names.len(),
+            values.len(),
+            "{} has labels {names:?}",
+            metric.definition().full_name()
+        );
         let labels = Labels { names, values: values.iter().map(|v| Box::from(*v)).collect() };
         self.registry.hold((metric, labels.clone()));
         self.series.push((metric, labels));

@@ -42,7 +42,8 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
     for metric in Metric::ALL {
         let name = metric.definition().full_name();
         assert!(
-            page.lines().any(|line| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']))),
+            page.lines()
+                .any(|line| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']))),
             "{name} is declared, but no room creates it"
         );
     }

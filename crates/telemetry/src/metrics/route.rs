@@ -137,6 +137,9 @@ mod tests {
     #[test]
     fn every_status_has_a_class() {
         let class = |status| crate::metrics::Label::as_str(CodeClass::of(status));
-        assert_eq!([0, 101, 204, 304, 499, 599, 999].map(class), ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]);
+        assert_eq!(
+            [0, 101, 204, 304, 499, 599, 999].map(class),
+            ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]
+        );
     }
 }

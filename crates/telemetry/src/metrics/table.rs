@@ -164,9 +164,15 @@ mod tests {
             let definition = metric.definition();
             let name = definition.full_name();
             assert!(name.starts_with("holdfast_"), "{name}");
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
             assert!(seen.insert(name.clone()), "{name} is declared twice");
-            assert!(definition.help.ends_with('.') && !definition.help.contains('\n'), "{name}: help is a sentence");
+            assert!(
+                definition.help.ends_with('.') && !definition.help.contains('\n'),
+                "{name}: help is a sentence"
+            );
             if definition.kind == Kind::Histogram {
                 assert_eq!(definition.unit, Some(Unit::Seconds), "{name}: a histogram holds durations");
             }
