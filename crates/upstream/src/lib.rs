@@ -1,1 +1,30 @@
-//! upstream
+//! The call side: endpoint sets, connections, probes, and *the* way to make an attempt.
+//!
+//! [`Upstream::send`] is the only way a request reaches an endpoint: pick, permit, connect or reuse, send, outcome. It fails
+//! over before the first response byte, never twice into an endpoint that is dead, and never repeats an unsafe request
+//! that a server may have seen. What it hands back, a [`Reply`], streams; its body holds the permit and the connection.
+//!
+//! [`clock`] has the coarse deadlines that the whole hot path uses.
+
+mod address;
+mod call;
+pub mod clock;
+mod error;
+mod expect;
+mod key;
+mod out_body;
+mod reply;
+mod reply_body;
+mod shared;
+mod upgraded;
+mod upstream;
+mod url;
+
+pub use call::{BoxError, BoxedBody, Call, CallBody, Target, safety_of};
+pub use error::{BuildError, CallError, Limit};
+pub use key::EndpointKey;
+pub use reply::{Reply, Timings};
+pub use reply_body::ReplyBody;
+pub use shared::Shared;
+pub use upgraded::UpgradedIo;
+pub use upstream::{Background, EndpointView, Upstream};
