@@ -1,0 +1,154 @@
+//! One running gateway: a configuration in a folder of its own, ports that the kernel chose.
+
+use crate::{Result, metrics::Metrics, place, process::Process};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// Time a gateway gets to start.
+const START: Duration = Duration::from_secs(20);
+
+/// What every configuration of a test begins with: free ports, access records and the admin socket in its folder.
+const COMMON: &str = "\
+server:
+  host: 127.0.0.1
+  port: 0
+{SERVER}admin:
+  host: 127.0.0.1
+  port: 0
+  unix_socket: {FOLDER}/admin.sock
+observability:
+  logging: {level: info, format: text}
+  access_log: {path: {FOLDER}/access.log}
+sessions:
+  keys:
+    - {id: test, key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}
+";
+
+/// A configuration in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    server: String,
+    rest: String,
+}
+
+impl Config {
+    /// Adds lines to the block `server`, each `key: value`.
+    #[must_use]
+    pub fn server(mut self, lines: &[&str]) -> Self {
+        for line in lines {
+            self.server.extend(["  ", line, "\n"]);
+        }
+        self
+    }
+
+    /// Adds root blocks, as YAML.
+    #[must_use]
+    pub fn root(mut self, yaml: &str) -> Self {
+        self.rest.push_str(yaml.trim_end());
+        self.rest.push('\n');
+        self
+    }
+
+    /// The document, with `folder` for the files it names.
+    pub fn render(&self, folder: &Path) -> String {
+        let text = COMMON.replace("{SERVER}", &self.server) + &self.rest;
+        text.replace("{FOLDER}", &folder.display().to_string())
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where its clients connect.
+    pub address: SocketAddr,
+    /// Its admin port.
+    pub admin: SocketAddr,
+    process: Process,
+    folder: TempDir,
+}
+
+impl Gateway {
+    /// Starts `holdfast serve` and waits until it is ready.
+    pub async fn start(config: &Config) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (file, ready) = (folder.path().join("holdfast.yaml"), folder.path().join("ready.json"));
+        std::fs::write(&file, config.render(folder.path()))?;
+        let mut command = Command::new(place::holdfast()?);
+        command.arg("serve").arg("--config").arg(&file).arg("--ready-file").arg(&ready);
+        let mut process = Process::start("holdfast", &mut command, folder.path())?;
+        let found: Value =
+            process.ready(START, || serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()).await?;
+        let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+        let listener = address(&found["listeners"][0]["address"]);
+        let listener = listener.ok_or_else(|| format!("the ready file names no listener: {found}"))?;
+        let admin =
+            address(&found["admin"]).ok_or_else(|| format!("the ready file names no admin port: {found}"))?;
+        Ok(Self { address: listener, admin, process, folder })
+    }
+
+    /// URL of a path on its first listener.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The folder with its configuration, logs and access records.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("holdfast.yaml")
+    }
+
+    /// Its admin socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Replaces its configuration file; it is not read before a reload.
+    pub fn rewrite(&self, config: &Config) -> Result {
+        // Written beside and renamed: a reload under way must not read half a file.
+        let next = self.folder.path().join("holdfast.yaml.next");
+        std::fs::write(&next, config.render(self.folder.path()))?;
+        std::fs::rename(&next, self.file())?;
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result {
+        self.process.signal(signal)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result {
+        self.process.kill()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.ended(limit).await
+    }
+
+    /// Reads its metrics.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        Metrics::scrape(self.admin).await
+    }
+}
