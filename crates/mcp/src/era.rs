@@ -140,7 +140,11 @@ mod tests {
         {"io.modelcontextprotocol/protocolVersion":"v9"}}}"#;
 
     fn era(text: &str, header: Option<&str>, session: Option<Version>) -> Era {
-        classify(&Frame::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).unwrap(), header, session)
+        classify(
+            &Frame::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).unwrap(),
+            header,
+            session,
+        )
     }
 
     #[test]

@@ -122,8 +122,20 @@ mod tests {
 
     #[test]
     fn foreign_ids_are_not_taken_for_ours() {
-        for foreign in ["1", "\"a\"", "\"hf\"", "\"hf1\"", "\"hf1n.\"", "\"hf1n.x\"", "\"hf01s.a\"", "\"hf4294967296s.a\"",
-            "\"hf1n.1,2\"", "\"hf-1s.a\"", "null", ""] {
+        for foreign in [
+            "1",
+            "\"a\"",
+            "\"hf\"",
+            "\"hf1\"",
+            "\"hf1n.\"",
+            "\"hf1n.x\"",
+            "\"hf01s.a\"",
+            "\"hf4294967296s.a\"",
+            "\"hf1n.1,2\"",
+            "\"hf-1s.a\"",
+            "null",
+            "",
+        ] {
             assert_eq!(unwrap(foreign.as_bytes()), None, "{foreign}");
         }
     }

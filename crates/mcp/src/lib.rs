@@ -4,6 +4,8 @@ pub mod batch;
 pub mod era;
 pub mod errors;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod headers;
 pub mod ids;
 pub mod listing;

@@ -78,7 +78,8 @@ mod tests {
     fn hints_and_params_are_read() {
         let list = frame(LIST);
         let tools = tools(&list);
-        let hints: Vec<_> = tools.iter().map(|tool| (tool.read_only, tool.idempotent, tool.params.is_ok())).collect();
+        let hints: Vec<_> =
+            tools.iter().map(|tool| (tool.read_only, tool.idempotent, tool.params.is_ok())).collect();
         assert_eq!(hints, [(true, false, true), (false, false, false), (false, true, true)]);
         assert_eq!(tools[2].params.as_ref().unwrap().params[0].header, "mcp-param-p");
         assert_eq!(tools[1].name.as_deref(), Some("b"));
@@ -89,7 +90,11 @@ mod tests {
         let list = frame(LIST);
         let shown = without_invalid(&list, &tools(&list)).unwrap();
         let text = std::str::from_utf8(&shown).unwrap();
-        assert!(!text.contains(r#""name":"b""#) && text.contains(r#""x":1.10"#) && text.ends_with(r#","ttlMs":5}}"#));
+        assert!(
+            !text.contains(r#""name":"b""#)
+                && text.contains(r#""x":1.10"#)
+                && text.ends_with(r#","ttlMs":5}}"#)
+        );
         assert_eq!(tools(&frame(text)).len(), 2);
         let good = frame(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"}]}}"#);
         assert_eq!(without_invalid(&good, &tools(&good)).unwrap().as_ptr(), good.bytes().as_ptr());

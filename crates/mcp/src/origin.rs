@@ -21,7 +21,7 @@ impl OriginPolicy {
     /// From `mcp.allowed_origins`, `mcp.allowed_hosts` and `mcp.public_url`, whose host is ours as well.
     pub fn new(origins: &[String], hosts: &[String], public_url: Option<&str>) -> Self {
         let public = public_url.and_then(|url| split_origin(url).map(|(_, authority)| authority));
-        let hosts = hosts.iter().map(String::as_str).chain(public.into_iter());
+        let hosts = hosts.iter().map(String::as_str).chain(public);
         Self {
             origins: origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect(),
             hosts: hosts.map(|host| host_name(host).to_ascii_lowercase()).collect(),
@@ -74,7 +74,8 @@ fn refuse(detail: &str) -> McpError {
 /// The one host a request is for: the target's and the header's must agree (RFC 9112 section 3.2).
 fn single_host<'h>(headers: &'h HeaderMap, authority: Option<&'h str>) -> Result<&'h str, McpError> {
     let mut hosts = headers.get_all(HOST).iter();
-    let header = hosts.next().map(|host| host.to_str().map_err(|_| refuse("Host is malformed"))).transpose()?;
+    let header =
+        hosts.next().map(|host| host.to_str().map_err(|_| refuse("Host is malformed"))).transpose()?;
     if hosts.next().is_some() {
         return Err(refuse("Host is repeated"));
     }
@@ -145,17 +146,31 @@ mod tests {
     #[test]
     fn a_loopback_listener_takes_loopback_names_alone() {
         let policy = OriginPolicy::default();
-        for host in ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "LOCALHOST", "127.8.9.1", "localhost."] {
+        for host in ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "LOCALHOST", "127.8.9.1", "localhost."]
+        {
             assert!(check(&policy, LOOPBACK, false, host, None), "{host}");
             let origin = format!("http://{host}");
             assert!(check(&policy, LOOPBACK, false, host, Some(&origin)), "{origin}");
             assert!(check(&policy, "::1", false, host, Some("http://localhost:6274")));
         }
-        for host in ["evil.example.com", "evil.example.com:8443", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.5"] {
+        for host in [
+            "evil.example.com",
+            "evil.example.com:8443",
+            "127.0.0.1.evil.com",
+            "localhost.evil.com",
+            "10.0.0.5",
+        ] {
             assert!(!check(&policy, LOOPBACK, false, host, None), "{host}");
             assert!(!check(&policy, "::ffff:127.0.0.1", false, host, None), "{host}");
         }
-        for origin in ["http://evil.example.com", "null", "", "http://localhost@evil.com", "file://", "http://localhost.evil.com"] {
+        for origin in [
+            "http://evil.example.com",
+            "null",
+            "",
+            "http://localhost@evil.com",
+            "file://",
+            "http://localhost.evil.com",
+        ] {
             assert!(!check(&policy, LOOPBACK, false, "localhost:1", Some(origin)), "{origin}");
         }
     }
@@ -170,7 +185,10 @@ mod tests {
         assert!(check(&none, PUBLIC, true, "gw.example", Some("https://gw.example:443")));
         assert!(!check(&none, PUBLIC, true, "gw.example", Some("http://localhost")));
         let public = OriginPolicy::new(&[], &[], Some("https://gw.example/base"));
-        assert!(!check(&public, PUBLIC, false, "gw.example", Some("https://gw.example")), "a path is no origin");
+        assert!(
+            !check(&public, PUBLIC, false, "gw.example", Some("https://gw.example")),
+            "a path is no origin"
+        );
         let public = OriginPolicy::new(&[], &[], Some("https://gw.example"));
         assert!(check(&public, PUBLIC, false, "gw.example", Some("https://gw.example")));
     }

@@ -74,7 +74,9 @@ impl McpError {
     /// -32022 with the versions that would do and the one that was asked for (2026-07-28, "Protocol Version
     /// Negotiation"). With handshake versions only, a dual-era client falls back to `initialize`.
     pub fn unsupported_version<'t>(supported: impl IntoIterator<Item = &'t str>, requested: &str) -> Self {
-        Self::new(Problem::UnsupportedVersion).list("supported", supported).data("requested", &quote(requested))
+        Self::new(Problem::UnsupportedVersion)
+            .list("supported", supported)
+            .data("requested", &quote(requested))
     }
 
     /// What kind of problem it is.
@@ -127,7 +129,8 @@ impl McpError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
+            headers
+                .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
         }
         response
     }

@@ -15,11 +15,16 @@ mod scan;
 mod splice;
 mod view;
 
+#[cfg(test)]
+mod tests_fidelity;
+#[cfg(test)]
+mod tests_parse;
+
 pub use fault::{FrameError, FrameFault};
 pub use member::Member;
 pub use places::{Place, Ranges};
 pub use scan::MAX_DEPTH;
-pub use splice::{Body, Splice, SpliceError};
+pub use splice::{Home, Splice, SpliceError};
 pub use view::{Fields, Json, elements, fields, quote, single_line, unquote};
 
 pub(crate) use parse::array_elements;

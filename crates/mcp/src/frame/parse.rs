@@ -98,7 +98,7 @@ impl Members {
             }
         }
         scanner.object(|scanner, key| {
-            let Some((member, exact)) = look_up(scanner, key, member::envelope)? else {
+            let Some((member, exact)) = look_up(scanner, key, member::envelope) else {
                 return scanner.value();
             };
             if !exact {
@@ -115,7 +115,7 @@ impl Members {
     }
 
     fn body(&mut self, scanner: &mut Scanner<'_>) -> Result<(), FrameFault> {
-        scanner.object(|scanner, key| match self.routed(scanner, key, member::body)? {
+        scanner.object(|scanner, key| match self.routed(scanner, key, member::body) {
             Some(Member::Meta) if scanner.peek() == Some(b'{') => {
                 self.record(scanner, Member::Meta, Self::meta)
             }
@@ -126,26 +126,18 @@ impl Members {
     }
 
     fn meta(&mut self, scanner: &mut Scanner<'_>) -> Result<(), FrameFault> {
-        scanner.object(|scanner, key| match self.routed(scanner, key, member::meta)? {
+        scanner.object(|scanner, key| match self.routed(scanner, key, member::meta) {
             Some(member) => self.record(scanner, member, |_, scanner| scanner.value()),
             None => scanner.value(),
         })
     }
 
-    fn routed(
-        &mut self,
-        scanner: &Scanner<'_>,
-        key: Text,
-        table: fn(&[u8]) -> Found,
-    ) -> Result<Option<Member>, FrameFault> {
-        Ok(match look_up(scanner, key, table)? {
-            Some((member, true)) => Some(member),
-            Some((member, false)) => {
-                self.shadows |= bit(member);
-                None
-            }
-            None => None,
-        })
+    fn routed(&mut self, scanner: &Scanner<'_>, key: Text, table: fn(&[u8]) -> Found) -> Option<Member> {
+        let (member, exact) = look_up(scanner, key, table)?;
+        if !exact {
+            self.shadows |= bit(member);
+        }
+        exact.then_some(member)
     }
 
     fn record(
@@ -198,7 +190,6 @@ impl Members {
         }
         match (result, error) {
             (true, false) if self.id_is_usable(bytes) => Ok(Kind::Response),
-            (true, false) => Err(FrameFault::Id),
             (false, true) if self.raw(bytes, Member::Id) == Some(b"null") => {
                 self.spans[Member::Id as usize] = Span::default();
                 Ok(Kind::ErrorResponse)
@@ -206,15 +197,14 @@ impl Members {
             (false, true) if self.span(Member::Id).is_none() || self.id_is_usable(bytes) => {
                 Ok(Kind::ErrorResponse)
             }
-            (false, true) => Err(FrameFault::Id),
+            (true, false) | (false, true) => Err(FrameFault::Id),
             _ => Err(FrameFault::Shape),
         }
     }
 
     fn id_is_usable(&self, bytes: &[u8]) -> bool {
         self.raw(bytes, Member::Id).is_some_and(|raw| {
-            raw.len() <= ID_BYTES_MAX
-                && matches!(raw.first(), Some(b'"' | b'-' | b'0'..=b'9'))
+            raw.len() <= ID_BYTES_MAX && matches!(raw.first(), Some(b'"' | b'-' | b'0'..=b'9'))
         })
     }
 
@@ -238,11 +228,11 @@ impl Members {
 
 /// What a key names once its escapes are decoded: `m\u0065thod` is `method`.
 #[inline]
-fn look_up(scanner: &Scanner<'_>, key: Text, table: fn(&[u8]) -> Found) -> Result<Found, FrameFault> {
+fn look_up(scanner: &Scanner<'_>, key: Text, table: fn(&[u8]) -> Found) -> Found {
     let raw = &scanner.bytes()[key.start..key.end];
     if !key.escaped {
-        return Ok(table(raw));
+        return table(raw);
     }
     // A lone surrogate is in none of the names.
-    Ok(decode(raw).and_then(|key| table(key.as_bytes())))
+    decode(raw).and_then(|key| table(key.as_bytes()))
 }

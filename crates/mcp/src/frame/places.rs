@@ -44,7 +44,8 @@ impl Frame {
 
     fn add_field(&self, member: Member, key: &str, ranges: &mut Ranges) {
         if let (Some(raw), Some((start, _))) = (self.raw(member), self.range(member)) {
-            ranges.extend(fields(raw).filter(|(found, _)| found == key).map(|(_, v)| shift(v.range(), start)));
+            ranges
+                .extend(fields(raw).filter(|(found, _)| found == key).map(|(_, v)| shift(v.range(), start)));
         }
     }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 /// Where a new member goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum Home {
     /// The message itself.
     Envelope,
     /// `params` of a request or notification, `result` of a response.
@@ -31,7 +31,7 @@ pub enum SpliceError {
 pub struct Splice<'a> {
     frame: &'a Frame,
     edits: SmallVec<[(usize, usize, Bytes); 4]>,
-    /// New members per `Body`, written as `"key":value` with commas between.
+    /// New members per `Home`, written as `"key":value` with commas between.
     added: [Vec<u8>; 3],
 }
 
@@ -64,7 +64,7 @@ impl<'a> Splice<'a> {
 
     /// Inserts a member that is not there yet: the caller makes sure of that.
     #[must_use]
-    pub fn insert(mut self, body: Body, key: &str, raw: &[u8]) -> Self {
+    pub fn insert(mut self, body: Home, key: &str, raw: &[u8]) -> Self {
         let added = &mut self.added[body as usize];
         if !added.is_empty() {
             added.push(b',');
@@ -101,8 +101,7 @@ impl<'a> Splice<'a> {
     fn place_members(&mut self) -> Result<(), SpliceError> {
         let [envelope, body, meta] = std::mem::take(&mut self.added);
         let body = self.place(Member::Meta, meta, body)?;
-        let carrier =
-            if self.frame.has(Member::Method) { Member::Params } else { Member::Result };
+        let carrier = if self.frame.has(Member::Method) { Member::Params } else { Member::Result };
         if !body.is_empty() && carrier == Member::Result && !self.frame.has(Member::Result) {
             return Err(SpliceError::NoBody);
         }
@@ -147,10 +146,10 @@ impl<'a> Splice<'a> {
 }
 
 /// The object a member lives in.
-fn home(member: Member) -> Body {
+fn home(member: Member) -> Home {
     match member {
         Member::JsonRpc | Member::Id | Member::Method | Member::Params | Member::Result | Member::Error => {
-            Body::Envelope
+            Home::Envelope
         }
         Member::MetaProgressToken
         | Member::MetaProtocolVersion
@@ -162,7 +161,7 @@ fn home(member: Member) -> Body {
         | Member::MetaRelatedTask
         | Member::MetaTraceparent
         | Member::MetaTracestate
-        | Member::MetaBaggage => Body::Meta,
-        _ => Body::Body,
+        | Member::MetaBaggage => Home::Meta,
+        _ => Home::Body,
     }
 }

@@ -64,7 +64,9 @@ mod tests {
         for literal in ["SGVsbG8=", "=?base64?SGVsbG8=", "SGVsbG8=?=", "=?BASE64?SGVsbG8=?=", "=?base64?="] {
             assert_eq!(decode_value(literal).unwrap(), literal);
         }
-        for broken in ["=?base64?SGVsbG8?=", "=?base64?SGVs!!!bG8=?=", "=?base64?/w==?=", "=?base64?SGVsbG9=?="] {
+        for broken in
+            ["=?base64?SGVsbG8?=", "=?base64?SGVs!!!bG8=?=", "=?base64?/w==?=", "=?base64?SGVsbG9=?="]
+        {
             assert!(decode_value(broken).is_err(), "{broken}");
         }
     }

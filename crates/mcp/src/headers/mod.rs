@@ -113,10 +113,8 @@ fn check_name(headers: &HeaderMap, frame: &Frame) -> Result<(), McpError> {
     let body = frame.text(member).ok_or_else(|| {
         McpError::new(Problem::InvalidParams).detail(format!("`params.{}` must be a string", member.key()))
     })?;
-    let header =
-        plain(headers, &NAME)?.ok_or_else(|| mismatch("Mcp-Name is missing".to_owned()))?;
-    let decoded =
-        decode_value(header).map_err(|fault| mismatch(format!("Mcp-Name {fault}")))?;
+    let header = plain(headers, &NAME)?.ok_or_else(|| mismatch("Mcp-Name is missing".to_owned()))?;
+    let decoded = decode_value(header).map_err(|fault| mismatch(format!("Mcp-Name {fault}")))?;
     if decoded == body { Ok(()) } else { Err(differs("Mcp-Name", &decoded, &body)) }
 }
 
@@ -147,7 +145,9 @@ pub fn legacy_version(headers: &HeaderMap) -> Result<Option<&str>, McpError> {
 /// The answer to [`crate::era::Era::BadVersion`]: HTTP 400 (2025-06-18 "Protocol Version Header").
 pub fn bad_legacy_version(header: &str, session: Option<Version>) -> McpError {
     let detail = match session {
-        Some(version) => format!("MCP-Protocol-Version is {}, the session's is {}", cut(header), version.as_str()),
+        Some(version) => {
+            format!("MCP-Protocol-Version is {}, the session's is {}", cut(header), version.as_str())
+        }
         None => format!("MCP-Protocol-Version {} is not supported", cut(header)),
     };
     McpError::new(Problem::InvalidRequest).detail(detail)

@@ -135,7 +135,11 @@ fn declared_params_must_match_the_arguments() {
     };
     let r = ("Mcp-Param-Region", "=?base64?SGVsbG8=?=");
     assert_eq!(check(&[r], r#"{"region":"Hello"}"#), None);
-    assert_eq!(check(&[r, ("mcp-param-other", "é")], r#"{"region":"Hello"}"#), None, "unknown ones are ignored");
+    assert_eq!(
+        check(&[r, ("mcp-param-other", "é")], r#"{"region":"Hello"}"#),
+        None,
+        "unknown ones are ignored"
+    );
     assert_eq!(check(&[("mcp-param-n", "42.0")], r#"{"n":42}"#), None);
     assert_eq!(check(&[("mcp-param-b", "true")], r#"{"o":{"b":true}}"#), None);
     assert_eq!(check(&[], r#"{"region":null,"n":null}"#), None);
@@ -162,7 +166,10 @@ fn invalid_annotations_are_named() {
         (r#"{"properties":{"a":{"type":"string","x-mcp-header":7}}}"#, SchemaFault::Name),
         (r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#, SchemaFault::Kind),
         (r#"{"properties":{"a":{"type":["string"],"x-mcp-header":"A"}}}"#, SchemaFault::Kind),
-        (r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#, SchemaFault::Twice),
+        (
+            r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
+            SchemaFault::Twice,
+        ),
         (r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#, SchemaFault::Place),
         (r#"{"anyOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#, SchemaFault::Place),
         (r#"{"type":"string","x-mcp-header":"A"}"#, SchemaFault::Place),
@@ -177,7 +184,8 @@ fn invalid_annotations_are_named() {
 fn params_can_be_mirrored_for_a_client_without_headers() {
     let schema = ParamSchema::read(SCHEMA.as_bytes()).unwrap();
     let frame = call("tools/call", r#""name":"t","arguments":{"region":"é","n":-7,"o":{"b":false}},"#);
-    let made: Vec<_> = schema.headers(&frame).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let made: Vec<_> =
+        schema.headers(&frame).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(made, ["mcp-param-region: =?base64?w6k=?=", "mcp-param-n: -7", "mcp-param-b: false"]);
 }
 
@@ -195,7 +203,11 @@ fn accept_and_content_type() {
         assert!(check_content_type(&headers(&[("content-type", good)])).is_ok(), "{good}");
     }
     for bad in ["text/plain", "application/jsonp", "application/json; charset=utf-16", ""] {
-        assert_eq!(check_content_type(&headers(&[("content-type", bad)])).unwrap_err().status(), 415, "{bad}");
+        assert_eq!(
+            check_content_type(&headers(&[("content-type", bad)])).unwrap_err().status(),
+            415,
+            "{bad}"
+        );
     }
     assert!(check_content_type(&HeaderMap::new()).is_err());
 }

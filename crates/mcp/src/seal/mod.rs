@@ -144,13 +144,7 @@ impl KeyRing {
     }
 
     /// Opens a token: what [`seal`](Self::seal) was given. `now` in seconds since 1970; 60 s of leeway.
-    pub fn open(
-        &self,
-        purpose: Purpose,
-        context: &[u8],
-        token: &str,
-        now: u64,
-    ) -> Result<Vec<u8>, Refused> {
+    pub fn open(&self, purpose: Purpose, context: &[u8], token: &str, now: u64) -> Result<Vec<u8>, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused("too_long"));
         }

@@ -84,7 +84,9 @@ fn bad_rings_are_named() {
     assert_eq!(KeyRing::new([("a", [0; 32]), ("a", [1; 32])]).unwrap_err(), KeyRingError::Twice("a".into()));
     assert_eq!(KeyRing::from_base64([("a", "AAAA")]).unwrap_err(), KeyRingError::Secret("a".into()));
     let padded = format!("{}=", "A".repeat(43));
-    assert!(KeyRing::from_base64([("a", padded.as_str()), ("b", &"_".repeat(42).replace('_', "-"))]).is_err());
+    assert!(
+        KeyRing::from_base64([("a", padded.as_str()), ("b", &"_".repeat(42).replace('_', "-"))]).is_err()
+    );
     assert!(KeyRing::from_base64([("a", padded.as_str())]).is_ok());
     assert!(KeyRing::from_base64([("a", &*"A".repeat(43))]).is_ok());
 }

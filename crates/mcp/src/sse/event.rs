@@ -14,10 +14,10 @@ pub struct Event {
 
 impl Event {
     /// Reads the fields of a whole block of lines.
-    pub(super) fn new(raw: Bytes) -> Self {
+    pub(super) fn new(raw: &Bytes) -> Self {
         let mut event = Self { data: None, id: None, name: None, retry: None, raw: raw.clone() };
         let mut joined: Option<BytesMut> = None;
-        for (start, end) in lines(&raw) {
+        for (start, end) in lines(raw) {
             let line = &raw[start..end];
             let colon = line.iter().position(|&byte| byte == b':');
             let (field, value) = match colon {

@@ -67,7 +67,7 @@ impl Parser {
             return None;
         }
         match self.find_end() {
-            Some(end) if end <= self.event_bytes_max => Some(Ok(Event::new(self.take(end)))),
+            Some(end) if end <= self.event_bytes_max => Some(Ok(Event::new(&self.take(end)))),
             None if self.pending.len() <= self.event_bytes_max => None,
             _ => {
                 self.failed = true;
@@ -105,7 +105,9 @@ impl Parser {
 
     /// Where the event ends: behind the line break of an empty line.
     fn find_end(&mut self) -> Option<usize> {
-        while let Some(found) = self.pending[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        while let Some(found) =
+            self.pending[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'))
+        {
             let at = self.searched + found;
             let is_empty = at == self.line;
             let is_cr = self.pending[at] == b'\r';

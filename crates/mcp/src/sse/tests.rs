@@ -16,20 +16,34 @@ fn parse(chunks: &[&[u8]]) -> Vec<Event> {
     events
 }
 
+type Meaning = (Vec<u8>, [Option<Bytes>; 3], Option<u64>);
+
 /// What the events say. A raw block that was cut inside CRLF may lack the very last LF.
-fn meaning(events: &[Event]) -> Vec<(Vec<u8>, Option<Bytes>, Option<Bytes>, Option<Bytes>, Option<u64>)> {
+fn meaning(events: &[Event]) -> Vec<Meaning> {
     let trimmed = |event: &Event| event.raw().strip_suffix(b"\n").unwrap_or(event.raw()).to_vec();
     events
         .iter()
-        .map(|e| (trimmed(e), e.data().cloned(), e.id().cloned(), e.name().cloned(), e.retry()))
+        .map(|e| (trimmed(e), [e.data(), e.id(), e.name()].map(Option::<&Bytes>::cloned), e.retry()))
         .collect()
 }
 
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let text = prop_oneof![
-        Just(""), Just("data: {\"a\":1}"), Just("data:x"), Just("data"), Just("id: 7"), Just("id:\0"),
-        Just("event: message"), Just("retry: 30"), Just("retry: x"), Just(": comment"), Just(":"),
-        Just("unknown: é世"), Just("data:  two blanks"), Just("\u{feff}data: bom"), Just("id")
+        Just(""),
+        Just("data: {\"a\":1}"),
+        Just("data:x"),
+        Just("data"),
+        Just("id: 7"),
+        Just("id:\0"),
+        Just("event: message"),
+        Just("retry: 30"),
+        Just("retry: x"),
+        Just(": comment"),
+        Just(":"),
+        Just("unknown: é世"),
+        Just("data:  two blanks"),
+        Just("\u{feff}data: bom"),
+        Just("id")
     ];
     (text, prop_oneof![Just("\n"), Just("\r"), Just("\r\n")])
         .prop_map(|(text, end)| [text.as_bytes(), end.as_bytes()].concat())

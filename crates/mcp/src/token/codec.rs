@@ -60,6 +60,7 @@ impl<'a> Reader<'a> {
         Some(head)
     }
 
+    #[expect(clippy::option_option, reason = "unreadable, absent and present are three things")]
     pub(super) fn option(&mut self) -> Option<Option<&'a [u8]>> {
         match self.fixed()? {
             [0] => Some(None),
