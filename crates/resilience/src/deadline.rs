@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct Deadline(Instant);
 
 /// A wait beyond this is no deadline; longer ones are cut to it so that arithmetic never overflows.
-pub const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const DEADLINE_MAX: Duration = Duration::from_hours(7 * 24);
 
 impl Deadline {
     /// The deadline at this instant.

@@ -29,7 +29,7 @@ impl Default for LoadPolicy {
             decay: Duration::from_secs(10),
             default_latency: Duration::from_millis(30),
             penalty: Duration::from_secs(5),
-            penalty_max: Duration::from_secs(300),
+            penalty_max: Duration::from_mins(5),
         }
     }
 }

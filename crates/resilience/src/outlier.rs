@@ -22,7 +22,7 @@ pub struct OutlierPolicy {
 
 impl Default for OutlierPolicy {
     fn default() -> Self {
-        Self { consecutive: 5, base: Duration::from_secs(30), max: Duration::from_secs(300), max_share: 0.5 }
+        Self { consecutive: 5, base: Duration::from_secs(30), max: Duration::from_mins(5), max_share: 0.5 }
     }
 }
 

@@ -2,7 +2,7 @@
 //! against a `sync` whose every operation is a point where shuttle's scheduler may switch: same code, other atomics,
 //! no feature and no generic in the library.
 
-#![allow(dead_code, unreachable_pub, unused_imports, missing_docs)] // Only a part of the sources is used here.
+#![allow(dead_code, unreachable_pub, unused_imports, missing_docs, clippy::large_enum_variant)] // Only a part of the sources is used here.
 
 #[path = "../src/breaker/mod.rs"]
 mod breaker;

@@ -187,21 +187,19 @@ impl Balancer {
         let view = self.view.load();
         let hashed = self.tables.any();
         let key = if hashed { key.unwrap_or_else(|| rng.u64(..)) } else { 0 };
-        if tried.is_empty() && !hashed {
-            if let Some(picked) = self.probe(&view, now, tried) {
-                return Ok(picked);
-            }
+        if tried.is_empty()
+            && !hashed
+            && let Some(picked) = self.probe(&view, now, tried)
+        {
+            return Ok(picked);
         }
         let first = match &*view.groups {
             [] | [_] => 0,
             _ => view.group_at(if hashed { (hashing::mix(key) >> 32) as u32 } else { rng.u32(..) }),
         };
-        if let Some(group) = view.groups.get(first) {
-            if let Some(picked) = self.choose(&view, group, now, rng, key, tried) {
-                return Ok(picked);
-            }
-        }
-        self.pick_elsewhere(&view, first, now, rng, key, tried)
+        let ask = Ask { now, key, tried };
+        let picked = view.groups.get(first).and_then(|group| self.choose(&view, group, &ask, rng));
+        picked.map_or_else(|| self.pick_elsewhere(&view, first, &ask, rng), Ok)
     }
 
     /// The member with this id.
@@ -242,16 +240,8 @@ impl Balancer {
     }
 
     #[inline]
-    fn choose(
-        &self,
-        view: &View,
-        group: &Group,
-        now: Instant,
-        rng: &mut Rng,
-        key: u64,
-        tried: &Tried,
-    ) -> Option<Picked> {
-        let chooser = Chooser { members: &self.members, group, tried, now };
+    fn choose(&self, view: &View, group: &Group, ask: &Ask<'_>, rng: &mut Rng) -> Option<Picked> {
+        let chooser = Chooser { members: &self.members, group, tried: ask.tried, now: ask.now };
         let position = match self.policy.strategy {
             Strategy::P2cEwma => p2c::choose(&chooser, rng),
             Strategy::LeastConnections => least::choose(&chooser, rng),
@@ -261,7 +251,7 @@ impl Balancer {
                 round_robin::choose(&chooser, || cursor.fetch_add(1, Ordering::Relaxed))
             }
             Strategy::RingHash | Strategy::Maglev => {
-                self.tables.choose(&chooser, view, key, self.policy.hash_load_bound)
+                self.tables.choose(&chooser, view, ask.key, self.policy.hash_load_bound)
             }
         }?;
         Some(Picked { id: self.members[position as usize].id, panic: group.panic })
@@ -272,18 +262,16 @@ impl Balancer {
         &self,
         view: &View,
         first: usize,
-        now: Instant,
+        ask: &Ask<'_>,
         rng: &mut Rng,
-        key: u64,
-        tried: &Tried,
     ) -> Result<Picked, NoEndpoint> {
         let others = view.groups.iter().enumerate().filter(|(index, _)| *index != first);
         for (_, group) in others {
-            if let Some(picked) = self.choose(view, group, now, rng, key, tried) {
+            if let Some(picked) = self.choose(view, group, ask, rng) {
                 return Ok(picked);
             }
         }
-        self.probe(view, now, tried).ok_or_else(|| self.nobody(now, tried))
+        self.probe(view, ask.now, ask.tried).ok_or_else(|| self.nobody(ask.now, ask.tried))
     }
 
     /// The first endpoint that is due for a probe and has a slot free.
@@ -314,6 +302,13 @@ impl Balancer {
         let next = weighted().filter(refusing).filter_map(|member| member.state.next_change(now)).min();
         NoEndpoint { why, retry_after: next.map(|at| at.saturating_duration_since(now)) }
     }
+}
+
+/// One request's wish.
+struct Ask<'a> {
+    now: Instant,
+    key: u64,
+    tried: &'a Tried,
 }
 
 /// What a strategy chooses from.

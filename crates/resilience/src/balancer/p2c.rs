@@ -2,6 +2,7 @@
 
 use super::Chooser;
 use fastrand::Rng;
+use std::cmp::Ordering;
 
 /// Two different candidates if weights are equal; with unequal weights two independent draws by weight, so that equal
 /// costs leave exactly the weights' proportions.
@@ -28,8 +29,17 @@ pub(crate) fn choose(from: &Chooser<'_>, rng: &mut Rng) -> Option<u32> {
 
 #[inline]
 fn cheaper(from: &Chooser<'_>, a: u32, b: u32, rng: &mut Rng) -> u32 {
-    let (cost_a, cost_b) = (from.cost(a), from.cost(b));
-    if cost_a < cost_b || (cost_a == cost_b && rng.bool()) { a } else { b }
+    match from.cost(a).partial_cmp(&from.cost(b)) {
+        Some(Ordering::Less) => a,
+        Some(Ordering::Greater) => b,
+        Some(Ordering::Equal) | None => {
+            if rng.bool() {
+                a
+            } else {
+                b
+            }
+        }
+    }
 }
 
 #[cold]

@@ -40,7 +40,7 @@ impl Default for BreakerPolicy {
             consecutive: Some(5),
             rate: Some(RatePolicy::default()),
             open: Duration::from_secs(10),
-            open_max: Duration::from_secs(300),
+            open_max: Duration::from_mins(5),
             jitter: 0.5,
             successes: 2,
             probes_concurrent: 1,

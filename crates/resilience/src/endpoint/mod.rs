@@ -129,11 +129,12 @@ impl EndpointState {
         let mut change = hysteresis.record(self.probe_policy, healthy);
         self.unhealthy.store(!hysteresis.healthy(), Ordering::Release);
         let ejection = self.outlier.as_ref().filter(|outlier| outlier.ejected(at));
-        if healthy && hysteresis.risen(self.probe_policy) {
-            if let Some(outlier) = ejection {
-                outlier.pardon(at);
-                change = Some(HealthChange::BecameHealthy);
-            }
+        if healthy
+            && hysteresis.risen(self.probe_policy)
+            && let Some(outlier) = ejection
+        {
+            outlier.pardon(at);
+            change = Some(HealthChange::BecameHealthy);
         }
         drop(hysteresis);
         if change == Some(HealthChange::BecameHealthy) {

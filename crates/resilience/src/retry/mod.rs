@@ -133,7 +133,7 @@ impl Default for RetryPolicy {
             multiplier: 2.0,
             cap: Duration::from_millis(250),
             retry_on: RetryOn::default(),
-            retry_after_max: Duration::from_secs(300),
+            retry_after_max: Duration::from_mins(5),
         }
     }
 }
