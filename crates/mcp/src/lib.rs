@@ -13,3 +13,19 @@ pub mod origin;
 pub mod seal;
 pub mod sse;
 pub mod token;
+
+mod caller;
+mod drain;
+mod exchange;
+mod legacy;
+mod modern;
+mod probe;
+mod reply;
+mod server;
+mod service;
+mod source;
+mod state;
+
+pub use server::{Server, ServerError};
+pub use service::{McpService, key_ring, with_cors};
+pub use state::{McpState, StateSizes};

@@ -1,0 +1,246 @@
+//! What a driver knows of the request it works for. Owned, because legacy work outlives its client.
+
+use crate::{
+    errors::McpError,
+    exchange::{Failure, Head, Outgoing},
+    frame::{Frame, Kind, Member, fields},
+    server::Server,
+    service::Shared,
+};
+use bytes::Bytes;
+use holdfast_edge::DrainHandle;
+use holdfast_resilience::{Safety, Sent};
+use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, StreamKind};
+use holdfast_upstream::EndpointKey;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Instant};
+
+/// `MCP-Protocol-Version`.
+pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// `Accept` of every POST (Streamable HTTP, "Sending Messages to the Server", 2).
+const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// `Content-Type` of every POST.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One request's surroundings.
+pub(crate) struct Caller {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) server: Arc<Server>,
+    /// Who calls, as sealed values are bound to it.
+    pub(crate) principal: [u8; 32],
+    /// The client's request headers.
+    pub(crate) headers: HeaderMap,
+    /// Headers that go upstream with every message: trace context, request id, the server's credential. Never anything
+    /// that authenticated the client.
+    pub(crate) base: HeaderMap,
+    /// Until the answer of a request.
+    pub(crate) until: Instant,
+    pub(crate) drain: DrainHandle,
+    pub(crate) notes: Mutex<Notes>,
+}
+
+/// What the access record should say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) endpoint: Option<EndpointKey>,
+    pub(crate) attempts: u32,
+    pub(crate) reason: &'static str,
+    pub(crate) failure: Option<McpOutcome>,
+    pub(crate) streaming: bool,
+}
+
+impl Caller {
+    /// A POST of `body` with the headers that every message has. It goes anywhere until it is pinned.
+    pub(crate) fn message(&self, body: Bytes, safety: Safety) -> Outgoing {
+        let mut headers = self.base.clone();
+        headers.insert(header::ACCEPT, ACCEPT_POST);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        self.outgoing(Method::POST, headers, body, safety)
+    }
+
+    /// A request without a body.
+    pub(crate) fn bare(&self, method: Method, safety: Safety) -> Outgoing {
+        self.outgoing(method, self.base.clone(), Bytes::new(), safety)
+    }
+
+    fn outgoing(&self, method: Method, headers: HeaderMap, body: Bytes, safety: Safety) -> Outgoing {
+        Outgoing {
+            method,
+            headers,
+            body,
+            pin: None,
+            avoid: Vec::new(),
+            safety,
+            until: self.until,
+            answer_max: self.shared.response_max,
+        }
+    }
+
+    /// Remembers who answered.
+    pub(crate) fn note_head(&self, head: &Head) {
+        let mut notes = self.notes.lock();
+        notes.endpoint = Some(head.endpoint.clone());
+        notes.attempts += head.attempts;
+    }
+
+    /// Remembers a failed attempt.
+    pub(crate) fn note_failure(&self, failure: &Failure) {
+        let mut notes = self.notes.lock();
+        notes.attempts += 1;
+        if let Some(endpoint) = failure.endpoint() {
+            notes.endpoint = Some(endpoint.clone());
+        }
+    }
+
+    /// Remembers how the request ended before a stream began.
+    pub(crate) fn note_outcome(&self, outcome: McpOutcome, reason: &'static str) {
+        let mut notes = self.notes.lock();
+        notes.failure = Some(outcome);
+        notes.reason = reason;
+    }
+
+    /// A header of the client, if it is text.
+    pub(crate) fn text(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What may be repeated of a request (ha-semantics of the methods: lists, reads, gets, discover and ping change nothing).
+    /// A tool call is unsafe unless the operator believes the server's hints.
+    pub(crate) fn safety(&self, frame: &Frame) -> Safety {
+        let method = frame.method();
+        match &*method {
+            "server/discover" | "ping" | "tools/list" | "resources/list" | "resources/templates/list"
+            | "resources/read" | "prompts/list" | "prompts/get" | "completion/complete" | "tasks/get"
+            | "tasks/list" | "tasks/result" => {
+                // A retry that carries answers or state belongs to one server, which may count it (MRTR).
+                let carries = frame.has(Member::InputResponses) || frame.has(Member::RequestState);
+                if carries { Safety::Unsafe } else { Safety::Safe }
+            }
+            "tools/call" if self.server.trust_hints => {
+                let name = frame.text(Member::Name).unwrap_or_default();
+                let carries = frame.has(Member::InputResponses) || frame.has(Member::RequestState);
+                if !carries && self.shared.state.hints.repeatable(&self.server.name, &name) {
+                    Safety::Idempotent
+                } else {
+                    Safety::Unsafe
+                }
+            }
+            _ => Safety::Unsafe,
+        }
+    }
+}
+
+/// Counts one message when it ends; dropped without a verdict it was cancelled.
+pub(crate) struct Tally {
+    metrics: Arc<McpMetrics>,
+    method: MethodClass,
+    era: MappedEra,
+    open: bool,
+}
+
+impl Tally {
+    /// For `frame` at `server`.
+    pub(crate) fn new(server: &Server, frame: &Frame, era: MappedEra) -> Self {
+        Self::of(server, class(frame), era)
+    }
+
+    /// For a message of class `method` at `server`.
+    pub(crate) fn of(server: &Server, method: MethodClass, era: MappedEra) -> Self {
+        Self { metrics: Arc::clone(&server.metrics), method, era, open: true }
+    }
+
+    /// It ends elsewhere.
+    pub(crate) fn forget(mut self) {
+        self.open = false;
+    }
+
+    /// How it ended.
+    pub(crate) fn end(mut self, outcome: McpOutcome) {
+        self.open = false;
+        self.metrics.count(self.method, self.era, outcome);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if self.open {
+            self.metrics.count(self.method, self.era, McpOutcome::Cancelled);
+        }
+    }
+}
+
+/// The class a method is counted under.
+pub(crate) fn class(frame: &Frame) -> MethodClass {
+    match frame.kind() {
+        Kind::Notification => return MethodClass::Notification,
+        Kind::Response | Kind::ErrorResponse => return MethodClass::Response,
+        Kind::Request => {}
+    }
+    match &*frame.method() {
+        "initialize" | "server/discover" => MethodClass::Handshake,
+        "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => MethodClass::List,
+        "resources/read" | "prompts/get" | "completion/complete" => MethodClass::Read,
+        "tools/call" => MethodClass::Call,
+        "subscriptions/listen" | "resources/subscribe" | "resources/unsubscribe" => MethodClass::Subscribe,
+        "ping" | "logging/setLevel" => MethodClass::Utility,
+        method if method.starts_with("tasks/") => MethodClass::Task,
+        _ => MethodClass::Other,
+    }
+}
+
+/// How a server's own answer counts.
+pub(crate) fn verdict(response: &Frame) -> McpOutcome {
+    match response.error_code() {
+        None if response.kind() == Kind::ErrorResponse => McpOutcome::ServerError,
+        None => {
+            let failed = response.raw(Member::Result).is_some_and(|result| {
+                fields(result).any(|(key, value)| key == "isError" && value.raw == b"true")
+            });
+            if failed { McpOutcome::ToolError } else { McpOutcome::Ok }
+        }
+        Some(-32603 | -32099..=-32023 | -32019..=-32000) => McpOutcome::ServerError,
+        Some(_) => McpOutcome::CallerError,
+    }
+}
+
+/// How a failure counts.
+pub(crate) fn failure_verdict(failure: &Failure) -> McpOutcome {
+    match failure {
+        Failure::Late(_) => McpOutcome::Timeout,
+        Failure::Call(error) if error.wire().0 == http::StatusCode::GATEWAY_TIMEOUT => McpOutcome::Timeout,
+        Failure::Call(_) | Failure::Torn(_) | Failure::Unusable(..) => McpOutcome::UpstreamError,
+    }
+}
+
+/// Whether a failed request can be sent once more.
+pub(crate) fn may_repeat(failure: &Failure, safety: Safety) -> bool {
+    failure.sent() == Sent::Nothing || safety != Safety::Unsafe
+}
+
+/// The word an error is known by in records and metrics.
+pub(crate) fn reason(error: &McpError) -> &'static str {
+    error.problem().row().reason
+}
+
+/// Counts an open stream for as long as it lives.
+pub(crate) struct OpenStream {
+    caller: Arc<Caller>,
+    kind: StreamKind,
+}
+
+impl OpenStream {
+    /// One more.
+    pub(crate) fn new(caller: &Arc<Caller>, kind: StreamKind) -> Self {
+        caller.server.metrics.streams.get(kind).inc();
+        Self { caller: Arc::clone(caller), kind }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let metrics = &self.caller.server.metrics;
+        metrics.streams.get(self.kind).dec();
+        metrics.stream_log_bytes.set(i64::try_from(self.caller.shared.state.streams.bytes()).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,347 @@
+//! One message to an endpoint, and its answer as far as it decides what happens next.
+//!
+//! An answer is read before anything is promised to the client: a JSON answer whole, an event stream as far as [`Hold`]
+//! says. What dies before that point can still be asked elsewhere; what dies later ends visibly.
+
+use crate::{
+    errors::{McpError, Problem},
+    frame::{Frame, Kind},
+    server::Server,
+    source::{Event, Source, SourceError},
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use holdfast_resilience::{Deadline, Safety, Sent};
+use holdfast_upstream::{Call, CallBody, CallError, EndpointKey, Reply, Target, clock};
+use http::{HeaderMap, Method, StatusCode, header};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Name of the session header. Header names are case-insensitive; this is the older spelling.
+pub(crate) const SESSION: http::HeaderName = http::HeaderName::from_static("mcp-session-id");
+
+/// Bytes of events held back for a safe request before its answer.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+/// Pause after a notification that ends the holding back of a safe request.
+const HELD_QUIET: Duration = Duration::from_secs(1);
+/// How long a lone priming event is held back: an answer this quick is sent whole, without a log.
+const PRIMING_QUIET: Duration = Duration::from_millis(50);
+/// How long an answered stream may take to end, so that its connection can be used again.
+const TAIL: Duration = Duration::from_secs(1);
+
+/// How much of an event stream is read before the client sees its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Up to the first message: the request cannot be repeated, so nothing is gained by waiting.
+    FirstMessage,
+    /// Up to the answer, within limits: the request can be repeated elsewhere until then.
+    Answer,
+    /// Up to the answer, whatever comes before it: the client sees only the answer.
+    OnlyAnswer,
+}
+
+/// A message on its way to an endpoint.
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) pin: Option<EndpointKey>,
+    pub(crate) avoid: Vec<EndpointKey>,
+    pub(crate) safety: Safety,
+    /// Until the answer, or until a stream is open.
+    pub(crate) until: Instant,
+    /// Largest message of the answer.
+    pub(crate) answer_max: usize,
+}
+
+/// The beginning of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) endpoint: EndpointKey,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) attempts: u32,
+}
+
+/// What an endpoint answered.
+pub(crate) enum Answer {
+    /// One JSON message, whole.
+    Message(Head, Frame),
+    /// An event stream, read to its answer.
+    Events(Head, Vec<Event>),
+    /// An event stream that goes on, or ended without an answer.
+    Open(Head, Vec<Event>, Source),
+    /// No message: a bare status.
+    Bare(Head),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// No response head.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The answer broke off.
+    #[error("`{0}` broke off its answer")]
+    Torn(EndpointKey),
+    /// The answer is no MCP.
+    #[error("`{0}` answered with something unusable: {1}")]
+    Unusable(EndpointKey, String),
+    /// The deadline passed after the head.
+    #[error("`{0}` did not finish its answer in time")]
+    Late(EndpointKey),
+}
+
+impl Failure {
+    /// Whether the endpoint may have processed the request.
+    pub(crate) fn sent(&self) -> Sent {
+        match self {
+            Self::Call(error) => error.sent(),
+            Self::Torn(_) | Self::Unusable(..) | Self::Late(_) => Sent::Maybe,
+        }
+    }
+
+    /// Whether a pinned endpoint cannot be reached any more, so that its sessions are as good as lost.
+    pub(crate) fn endpoint_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(
+                CallError::PinnedGone { .. }
+                    | CallError::Connect { .. }
+                    | CallError::Tls { .. }
+                    | CallError::NoEndpoint { .. }
+                    | CallError::Refused { .. }
+            )
+        )
+    }
+
+    /// Whether the connection broke under the request: another attempt may find it whole.
+    pub(crate) fn broken(&self) -> bool {
+        matches!(self, Self::Torn(_) | Self::Call(CallError::Reset { .. }))
+    }
+
+    /// The endpoint that failed, if one was reached.
+    pub(crate) fn endpoint(&self) -> Option<&EndpointKey> {
+        match self {
+            Self::Torn(endpoint) | Self::Unusable(endpoint, _) | Self::Late(endpoint) => Some(endpoint),
+            Self::Call(
+                CallError::Connect { endpoint, .. }
+                | CallError::Tls { endpoint, .. }
+                | CallError::PinnedGone { endpoint, .. }
+                | CallError::Timeout { endpoint, .. }
+                | CallError::Reset { endpoint, .. },
+            ) => Some(endpoint),
+            Self::Call(_) => None,
+        }
+    }
+
+    /// The typed answer.
+    pub(crate) fn to_error(&self) -> McpError {
+        let problem = match self {
+            Self::Torn(_) => Problem::UpstreamLost,
+            Self::Unusable(..) => Problem::BadUpstream,
+            Self::Late(_) => Problem::Timeout,
+            Self::Call(error) => match error {
+                CallError::Overloaded { .. } => Problem::Overloaded,
+                CallError::Timeout { .. } | CallError::Deadline { .. } => Problem::Timeout,
+                CallError::Reset { sent: Sent::Maybe, .. } => Problem::UpstreamLost,
+                _ => Problem::NoEndpoint,
+            },
+        };
+        let error = McpError::new(problem);
+        match self {
+            Self::Call(call) => match call.wire().1 {
+                Some(after) => error.retry_after(after),
+                None if problem == Problem::NoEndpoint => error.retry_after(Duration::from_secs(1)),
+                None => error,
+            },
+            Self::Torn(_) | Self::Unusable(..) | Self::Late(_) => error,
+        }
+    }
+}
+
+/// Sends `out` and reads the answer to the request `id` (raw JSON) as far as `hold` says. Without an id any answer is taken
+/// as it comes. Cancel safe: dropping it drops the connection's exchange.
+pub(crate) async fn ask(
+    server: &Server,
+    out: Outgoing,
+    id: Option<&[u8]>,
+    hold: Hold,
+) -> Result<Answer, Failure> {
+    let (until, answer_max) = (out.until, out.answer_max);
+    let reply = server.upstream.send(to_call(out)).await?;
+    let (head, reply) = read_head(reply);
+    match media_type(reply.headers()) {
+        Media::Events if head.status.is_success() => {
+            let source = Source::new(reply.into_body(), answer_max);
+            match id {
+                Some(id) => read_events(head, source, id, hold, until).await,
+                None => Ok(Answer::Open(head, Vec::new(), source)),
+            }
+        }
+        Media::Json => read_json(head, reply, answer_max, until).await,
+        Media::Events | Media::Other => Ok(Answer::Bare(head)),
+    }
+}
+
+fn to_call(out: Outgoing) -> Call {
+    let mut call = Call::new(out.method, Target::Base, Deadline::at(out.until));
+    call.headers = out.headers;
+    call.body = if out.body.is_empty() { CallBody::Empty } else { CallBody::Full(out.body) };
+    call.safety = out.safety;
+    call.pin = out.pin;
+    call.avoid = out.avoid;
+    call.streaming = true;
+    call
+}
+
+fn read_head(reply: Reply) -> (Head, http::Response<holdfast_upstream::ReplyBody>) {
+    let session = reply.response.headers().get(SESSION).and_then(|value| value.to_str().ok()).map(Arc::from);
+    let head = Head {
+        status: reply.response.status(),
+        endpoint: reply.endpoint,
+        session,
+        attempts: reply.attempts,
+    };
+    (head, reply.response)
+}
+
+enum Media {
+    Json,
+    Events,
+    Other,
+}
+
+fn media_type(headers: &HeaderMap) -> Media {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = text.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("text/event-stream") {
+        Media::Events
+    } else if essence.eq_ignore_ascii_case("application/json") {
+        Media::Json
+    } else {
+        Media::Other
+    }
+}
+
+async fn read_json(
+    head: Head,
+    reply: http::Response<holdfast_upstream::ReplyBody>,
+    max: usize,
+    until: Instant,
+) -> Result<Answer, Failure> {
+    let endpoint = head.endpoint.clone();
+    let body = match clock::timeout_at(until, crate::source::whole(reply.into_body(), max)).await {
+        Err(clock::Elapsed) => return Err(Failure::Late(endpoint)),
+        Ok(Err(SourceError::TooLarge)) => {
+            return Err(Failure::Unusable(endpoint, "more than mcp.max_response_bytes".to_owned()));
+        }
+        Ok(Err(SourceError::Torn)) => return Err(Failure::Torn(endpoint)),
+        Ok(Ok(body)) => body,
+    };
+    if body.is_empty() {
+        return Ok(Answer::Bare(head));
+    }
+    match Frame::parse(body, &crate::source::answer_limits(max)) {
+        Ok(frame) => Ok(Answer::Message(head, frame)),
+        Err(_) if !head.status.is_success() => Ok(Answer::Bare(head)),
+        Err(error) => Err(Failure::Unusable(endpoint, error.to_string())),
+    }
+}
+
+async fn read_events(
+    head: Head,
+    mut source: Source,
+    id: &[u8],
+    hold: Hold,
+    until: Instant,
+) -> Result<Answer, Failure> {
+    let mut events: Vec<Event> = Vec::new();
+    let (mut bytes, mut has_message) = (0, false);
+    loop {
+        let wait = match hold {
+            Hold::FirstMessage if !events.is_empty() => until.min(clock::after(clock::now(), PRIMING_QUIET)),
+            Hold::Answer if has_message => until.min(clock::after(clock::now(), HELD_QUIET)),
+            _ => until,
+        };
+        let event = match clock::timeout_at(wait, source.next()).await {
+            Err(clock::Elapsed) if wait < until => return Ok(Answer::Open(head, events, source)),
+            Err(clock::Elapsed) => return Err(Failure::Late(head.endpoint)),
+            Ok(Err(SourceError::TooLarge)) => {
+                return Err(Failure::Unusable(head.endpoint, "an event above mcp.max_response_bytes".to_owned()));
+            }
+            Ok(Err(SourceError::Torn)) => return Err(Failure::Torn(head.endpoint)),
+            // The server closed the connection, not the stream, if it gave an id to resume by (SEP-1699).
+            Ok(Ok(None)) if hold != Hold::OnlyAnswer && events.iter().any(|event| event.id.is_some()) => {
+                return Ok(Answer::Open(head, events, source));
+            }
+            Ok(Ok(None)) => return Err(Failure::Torn(head.endpoint)),
+            Ok(Ok(Some(event))) => event,
+        };
+        bytes += event.size();
+        has_message |= event.frame.is_some();
+        let answers = event.answers(id);
+        let is_message = event.frame.is_some();
+        if hold != Hold::OnlyAnswer || answers {
+            events.push(event);
+        }
+        if answers {
+            let_end(source);
+            return Ok(Answer::Events(head, events));
+        }
+        let commits = match hold {
+            Hold::FirstMessage => is_message,
+            Hold::Answer => bytes > HELD_BYTES_MAX,
+            Hold::OnlyAnswer => false,
+        };
+        if commits {
+            return Ok(Answer::Open(head, events, source));
+        }
+    }
+}
+
+/// Reads an answered stream to its end, so that its connection can be used again.
+pub(crate) fn let_end(mut source: Source) {
+    match source.next().now_or_never() {
+        Some(Ok(Some(_))) | None => {
+            tokio::spawn(clock::timeout(TAIL, async move { while let Ok(Some(_)) = source.next().await {} }));
+        }
+        Some(Ok(None) | Err(_)) => {}
+    }
+}
+
+impl Answer {
+    /// Its beginning.
+    pub(crate) fn head(&self) -> &Head {
+        match self {
+            Self::Message(head, _) | Self::Events(head, _) | Self::Open(head, ..) | Self::Bare(head) => head,
+        }
+    }
+
+    /// The message that answers, if it was read.
+    pub(crate) fn response(&self) -> Option<&Frame> {
+        match self {
+            Self::Message(_, frame) => Some(frame),
+            Self::Events(_, events) => events.last().and_then(|event| event.frame.as_ref()),
+            Self::Open(..) | Self::Bare(_) => None,
+        }
+    }
+}
+
+/// The typed error for an endpoint's bare status.
+pub(crate) fn bare_error(status: StatusCode) -> McpError {
+    let problem = match status {
+        StatusCode::TOO_MANY_REQUESTS => Problem::RateLimited,
+        StatusCode::SERVICE_UNAVAILABLE => Problem::NoEndpoint,
+        StatusCode::GATEWAY_TIMEOUT => Problem::Timeout,
+        _ => Problem::BadUpstream,
+    };
+    McpError::new(problem).detail(format!("it answered HTTP status {}", status.as_u16()))
+}
+
+/// Whether a message is a response to anything.
+pub(crate) fn is_response(frame: &Frame) -> bool {
+    matches!(frame.kind(), Kind::Response | Kind::ErrorResponse)
+}

@@ -1,0 +1,102 @@
+//! What became of one client message, as an HTTP response.
+
+use super::{
+    pump::{Carries, Pump},
+    session::Session,
+    stream::{body::EventBody, log::StreamId},
+    translate::Translator,
+};
+use crate::{
+    caller::{Caller, Tally, reason},
+    drain::Draining,
+    errors::McpError,
+    ids::Epoch,
+    reply,
+    source::{Event, Source},
+};
+use bytes::{Bytes, BytesMut};
+use holdfast_edge::Body;
+use holdfast_telemetry::metrics::McpOutcome;
+use http::{Response, StatusCode};
+use std::sync::Arc;
+
+/// What became of one message.
+pub(crate) enum Outcome {
+    /// A JSON answer.
+    Message { status: StatusCode, body: Bytes },
+    /// A whole event stream, answer included.
+    Events { epoch: Epoch, events: Vec<Event> },
+    /// An event stream that goes on.
+    Open { epoch: Epoch, events: Vec<Event>, source: Source, id: Bytes, tally: Tally },
+    /// Taken; there is nothing to say (202).
+    Accepted,
+    /// An error of ours.
+    Refused { error: McpError, id: Option<Bytes> },
+}
+
+impl Outcome {
+    /// An error of ours for the request `id`.
+    pub(crate) fn refused(error: McpError, id: Option<Bytes>) -> Self {
+        Self::Refused { error, id }
+    }
+}
+
+/// The response to a POST that held one message.
+pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Outcome) -> Response<Body> {
+    match outcome {
+        Outcome::Message { status, body } => reply::json(status, body),
+        Outcome::Accepted => reply::empty(StatusCode::ACCEPTED),
+        Outcome::Refused { error, id } => {
+            caller.note_outcome(McpOutcome::Refused, reason(&error));
+            reply::error(&error, id.as_deref())
+        }
+        Outcome::Events { epoch, events } => {
+            let mut translator =
+                Translator::new(&caller.shared, session, StreamId(fastrand::u64(..)), epoch);
+            let mut body = BytesMut::new();
+            for (event, sequence) in events.iter().zip(0..) {
+                // Not in a log: only what the upstream itself can repeat gets an id.
+                body.extend_from_slice(&translator.event(event, sequence, false));
+            }
+            reply::events(Body::full(body.freeze()))
+        }
+        Outcome::Open { epoch, events, source, id, tally } => {
+            let stream = caller.shared.state.streams.open(session.uid);
+            let translator = Translator::new(&caller.shared, session, stream.id, epoch);
+            let primed = events.first().is_some_and(|event| event.frame.is_none() && event.id.is_some());
+            if session.version.has_priming_events() && !primed {
+                stream.push(translator.priming(stream.next_sequence()));
+            }
+            // A draining gateway may close this stream only if another replica can go on with it.
+            let portable = session.version.has_priming_events() && primed;
+            let body = attach(caller, &stream, 0, portable);
+            let pump = Pump {
+                caller: Arc::clone(caller),
+                stream,
+                translator,
+                carries: Carries::Answer { id, tally },
+            };
+            pump.start(events, source);
+            body
+        }
+    }
+}
+
+/// A response that follows `stream` from `position`.
+pub(crate) fn attach(
+    caller: &Arc<Caller>,
+    stream: &Arc<super::stream::log::LiveStream>,
+    position: u64,
+    ends_on_drain: bool,
+) -> Response<Body> {
+    let draining = ends_on_drain.then(|| Draining::new(&caller.drain));
+    caller.notes.lock().streaming = true;
+    match EventBody::attach(stream, position, caller.shared.keep_alive, draining) {
+        Some(body) => reply::events(Body::boxed(body)),
+        None => {
+            let error = McpError::new(crate::errors::Problem::SessionDead)
+                .detail("the stream's log no longer holds the event; open a new stream");
+            reply::error(&error, None)
+        }
+    }
+}

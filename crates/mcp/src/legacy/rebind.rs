@@ -1,0 +1,107 @@
+//! Moving a session to another endpoint when its own is gone.
+//!
+//! Only for servers that the operator calls `session: replayable`. The stored `initialize` is repeated on another
+//! endpoint, and this replica remembers the new binding under a higher epoch. One request does it, the others of the
+//! session wait.
+
+use super::session::Session;
+use crate::{
+    caller::{Caller, PROTOCOL_VERSION},
+    exchange::{Answer, Hold, Outgoing, SESSION, ask},
+    frame::Member,
+    ids::Epoch,
+    state::Binding,
+};
+use bytes::Bytes;
+use holdfast_resilience::Safety;
+use holdfast_telemetry::metrics::Rebinding;
+use holdfast_upstream::{EndpointKey, clock};
+use http::{HeaderValue, StatusCode};
+use std::time::Instant;
+
+/// Id of the gateway's own `initialize`. The client never sees the answer.
+const ID: &[u8] = b"\"holdfast-rebind\"";
+const INITIALIZED: Bytes = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+
+/// Why a session cannot move.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stuck {
+    /// The operator did not allow it, or the parameters did not fit into the token.
+    #[error("the session cannot be replayed")]
+    NotReplayable,
+    /// No endpoint took it.
+    #[error("no other endpoint took the session")]
+    NoTaker,
+}
+
+/// Binds `session` anew, away from `dead`. Returns the binding of a later epoch than `epoch`, made here or by a request
+/// that was faster.
+pub(crate) async fn rebind(
+    caller: &Caller,
+    session: &Session,
+    epoch: Epoch,
+    dead: Option<&EndpointKey>,
+) -> Result<Binding, Stuck> {
+    let (true, Some(params)) = (caller.server.replayable, &session.initialize) else {
+        return Err(Stuck::NotReplayable);
+    };
+    let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
+    let journal = &caller.shared.state.journal;
+    let _flight =
+        clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
+    if let Some(binding) = journal.get(session.uid, clock::now()).filter(|known| known.epoch > epoch) {
+        return Ok(binding);
+    }
+    let moved = replay(caller, session, params, epoch, dead, until).await;
+    let verdict = if moved.is_some() { Rebinding::Ok } else { Rebinding::Failed };
+    caller.server.metrics.rebindings.inc(verdict);
+    let binding = moved.ok_or(Stuck::NoTaker)?;
+    journal.put(session.uid, binding.clone(), clock::now());
+    Ok(binding)
+}
+
+async fn replay(
+    caller: &Caller,
+    session: &Session,
+    params: &Bytes,
+    epoch: Epoch,
+    dead: Option<&EndpointKey>,
+    until: Instant,
+) -> Option<Binding> {
+    let body = [br#"{"jsonrpc":"2.0","id":"#, ID, br#","method":"initialize","params":"#, params, b"}"].concat();
+    let mut out = caller.message(body.into(), Safety::Safe);
+    out.avoid.extend(dead.cloned());
+    out.until = until;
+    let answer = ask(&caller.server, out, Some(ID), Hold::OnlyAnswer).await.ok()?;
+    let version = answer.response()?.text(Member::ProtocolVersion)?;
+    // The client has settled on a version; a session of another one is of no use to it.
+    if answer.head().status != StatusCode::OK || version != session.version.as_str() {
+        return None;
+    }
+    let head = answer.head();
+    let binding = Binding {
+        endpoint: head.session.is_some().then(|| head.endpoint.clone()),
+        upstream_session: head.session.clone(),
+        epoch: Epoch(epoch.0.saturating_add(1)),
+    };
+    let mut out = caller.message(INITIALIZED, Safety::Idempotent);
+    bind(&mut out, session, &binding);
+    out.until = until;
+    match ask(&caller.server, out, None, Hold::OnlyAnswer).await.ok()? {
+        Answer::Bare(head) if head.status.is_success() => Some(binding),
+        Answer::Bare(_) | Answer::Message(..) | Answer::Events(..) | Answer::Open(..) => None,
+    }
+}
+
+/// Addresses `out` to where `binding` says, in the session's version.
+pub(crate) fn bind(out: &mut Outgoing, session: &Session, binding: &Binding) {
+    out.pin.clone_from(&binding.endpoint);
+    if let Some(id) = &binding.upstream_session
+        && let Ok(value) = HeaderValue::from_str(id)
+    {
+        out.headers.insert(SESSION, value);
+    }
+    if session.version.has_version_header() {
+        out.headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(session.version.as_str()));
+    }
+}

@@ -1,0 +1,127 @@
+//! A legacy session as this gateway sees it: what its token says, and what has happened to it here since.
+
+use crate::{
+    caller::Caller,
+    era::Version,
+    errors::{McpError, Problem},
+    exchange::SESSION,
+    ids::Epoch,
+    state::Binding,
+    token::{Audience, SessionToken, SessionUid},
+};
+use bytes::Bytes;
+use holdfast_telemetry::metrics::SessionRefusal;
+use holdfast_upstream::{EndpointKey, clock};
+use http::HeaderName;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A session whose token was opened.
+pub(crate) struct Session {
+    pub(crate) uid: SessionUid,
+    pub(crate) version: Version,
+    /// Unix seconds.
+    pub(crate) expires: u64,
+    /// Raw params of its `initialize`.
+    pub(crate) initialize: Option<Bytes>,
+    server: Arc<str>,
+    principal: [u8; 32],
+    endpoint: Option<EndpointKey>,
+    upstream_session: Option<Arc<str>>,
+    epoch: Epoch,
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Session {
+    /// Opens the token that the client's request carries. One answer for everything that does not open: a prober learns
+    /// nothing (session management, 3: 404 for a session that is not there; 400 for none at all).
+    pub(crate) fn open(caller: &Caller) -> Result<Arc<Self>, McpError> {
+        let refused = |why: SessionRefusal| {
+            caller.server.metrics.sessions_refused.inc(why);
+            McpError::new(Problem::SessionDead)
+        };
+        let Some(text) = sole(caller, &SESSION) else {
+            if caller.headers.contains_key(&SESSION) {
+                return Err(refused(SessionRefusal::Invalid));
+            }
+            caller.server.metrics.sessions_refused.inc(SessionRefusal::Missing);
+            return Err(McpError::new(Problem::SessionMissing));
+        };
+        let audience = Audience { server: &caller.server.name, principal: &caller.principal };
+        let token = SessionToken::open(&caller.shared.ring, audience, text, unix_now()).map_err(|why| {
+            refused(match why.reason() {
+                "expired" => SessionRefusal::Expired,
+                // A token of another principal fails its authentication like a forged one.
+                "tag" => SessionRefusal::Principal,
+                _ => SessionRefusal::Invalid,
+            })
+        })?;
+        if caller.shared.state.revoked.contains(token.uid) {
+            return Err(refused(SessionRefusal::Ended));
+        }
+        caller.server.metrics.sessions_opened.inc();
+        Ok(Arc::new(Self::of(caller, token)))
+    }
+
+    /// The session of a token.
+    pub(crate) fn of(caller: &Caller, token: SessionToken) -> Self {
+        let upstream_session = token.upstream_session.map(Arc::from);
+        Self {
+            uid: token.uid,
+            version: token.version,
+            expires: token.expires,
+            initialize: token.initialize,
+            server: Arc::clone(&caller.server.name),
+            principal: caller.principal,
+            endpoint: caller.server.endpoint(token.endpoint),
+            upstream_session,
+            epoch: token.epoch,
+        }
+    }
+
+    /// Where the session's requests go: what this replica knows of re-bindings, else what the token says.
+    pub(crate) fn binding(&self, caller: &Caller) -> Bound {
+        if let Some(binding) = caller.shared.state.journal.get(self.uid, clock::now()) {
+            return Bound::To(binding);
+        }
+        match (&self.upstream_session, &self.endpoint) {
+            // The server keeps no session: any endpoint will do.
+            (None, _) => Bound::To(Binding { endpoint: None, upstream_session: None, epoch: self.epoch }),
+            (Some(session), Some(endpoint)) => Bound::To(Binding {
+                endpoint: Some(endpoint.clone()),
+                upstream_session: Some(Arc::clone(session)),
+                epoch: self.epoch,
+            }),
+            (Some(_), None) => Bound::Gone(self.epoch),
+        }
+    }
+
+    /// Whom values sealed for this session are for.
+    pub(crate) fn audience(&self) -> Audience<'_> {
+        Audience { server: &self.server, principal: &self.principal }
+    }
+}
+
+/// Where a session lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Bound {
+    /// There.
+    To(Binding),
+    /// On an endpoint that is no longer part of the server.
+    Gone(Epoch),
+}
+
+/// A header that is there exactly once, as text. Twice is as good as forged.
+fn sole<'c>(caller: &'c Caller, name: &HeaderName) -> Option<&'c str> {
+    let mut values = caller.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}

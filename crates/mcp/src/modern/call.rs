@@ -1,0 +1,209 @@
+//! A modern request: anywhere, or where its handle leads.
+
+use super::{
+    body::{CallBody, Ending},
+    forward_headers,
+    handles::{self, Rewrite, declares_tasks, tasks_not_declared},
+    refuse,
+};
+use crate::{
+    caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
+    errors::{McpError, Problem},
+    exchange::{Answer, Failure, Hold, ask, bare_error},
+    frame::{Frame, Member},
+    headers, reply,
+    seal::Purpose,
+    source::Event,
+    sse,
+};
+use bytes::{Bytes, BytesMut};
+use holdfast_edge::Body;
+use holdfast_resilience::Safety;
+use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
+use holdfast_upstream::EndpointKey;
+use http::{HeaderMap, Response, StatusCode};
+use std::sync::Arc;
+
+/// A request as its endpoint gets it.
+struct Prepared {
+    body: Bytes,
+    headers: HeaderMap,
+    pin: Option<EndpointKey>,
+    rewrite: Rewrite,
+}
+
+/// Answers a modern request. Dropping the future cancels it at its endpoint.
+pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> {
+    let prepared = match prepare(caller, frame) {
+        Ok(prepared) => prepared,
+        Err(Unfit::Error(error)) => return refuse(caller, frame, &error),
+        Err(Unfit::TasksNotDeclared) => {
+            Tally::new(&caller.server, frame, MappedEra::Modern).end(McpOutcome::Refused);
+            return reply::json(StatusCode::BAD_REQUEST, tasks_not_declared(frame.id().unwrap_or(b"null")));
+        }
+    };
+    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
+    match exchange(caller, frame, &prepared).await {
+        Ok(answer) => deliver(caller, frame, answer, prepared.rewrite, tally),
+        Err(failure) => {
+            let error = match prepared.pin {
+                Some(_) if failure.endpoint_gone() => McpError::new(Problem::EndpointGone),
+                _ => failure.to_error(),
+            };
+            let outcome = failure_verdict(&failure);
+            tracing::debug!(server = &*caller.server.name, %failure, "no answer");
+            tally.end(outcome);
+            caller.note_outcome(outcome, reason(&error));
+            reply::error(&error, frame.id())
+        }
+    }
+}
+
+/// Why a request is not sent.
+enum Unfit {
+    Error(McpError),
+    TasksNotDeclared,
+}
+
+impl From<McpError> for Unfit {
+    fn from(error: McpError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Opens what the client carries for us. Handles are attacker-controlled until they open ("Server Requirements", 4).
+fn prepare(caller: &Caller, frame: &Frame) -> Result<Prepared, Unfit> {
+    let mut headers = HeaderMap::new();
+    forward_headers(caller, &mut headers);
+    let method = frame.method();
+    let (purpose, member) = match &*method {
+        "tasks/get" | "tasks/update" | "tasks/cancel" => (Purpose::Task, Member::TaskId),
+        _ if frame.has(Member::RequestState) => (Purpose::RequestState, Member::RequestState),
+        _ => {
+            let (body, rewrite) = (frame.bytes().clone(), Rewrite::default());
+            return Ok(Prepared { body, headers, pin: None, rewrite });
+        }
+    };
+    let invalid = || McpError::new(Problem::InvalidParams).detail(format!("`params.{}` must be a string", member.key()));
+    let presented = frame.text(member).ok_or_else(invalid)?;
+    let opened = match handles::open(caller, purpose, &presented) {
+        Ok(opened) => opened,
+        Err(_) if purpose == Purpose::Task && !declares_tasks(frame) => return Err(Unfit::TasksNotDeclared),
+        Err(error) => return Err(error.into()),
+    };
+    let body = frame.splice().set_text(member, &opened.original).finish();
+    let body = body.map_err(|_| McpError::new(Problem::Internal))?;
+    let mut rewrite = Rewrite::default();
+    if purpose == Purpose::Task {
+        let name = http::HeaderValue::from_str(&headers::encode_value(&opened.original));
+        headers.insert(headers::NAME, name.map_err(|_| McpError::new(Problem::Internal))?);
+        rewrite.task = Some((opened.original, presented.into_owned()));
+    }
+    Ok(Prepared { body, headers, pin: Some(opened.endpoint), rewrite })
+}
+
+async fn exchange(caller: &Caller, frame: &Frame, prepared: &Prepared) -> Result<Answer, Failure> {
+    let safety = caller.safety(frame);
+    let hold = if safety == Safety::Unsafe { Hold::FirstMessage } else { Hold::Answer };
+    let mut avoid: Vec<EndpointKey> = Vec::new();
+    let mut left = caller.server.attempts_max;
+    loop {
+        let mut out = caller.message(prepared.body.clone(), safety);
+        out.headers.extend(prepared.headers.clone());
+        out.pin.clone_from(&prepared.pin);
+        out.avoid.clone_from(&avoid);
+        left -= 1;
+        match ask(&caller.server, out, frame.id(), hold).await {
+            Ok(answer) => {
+                caller.note_head(answer.head());
+                return Ok(answer);
+            }
+            Err(failure) => {
+                caller.note_failure(&failure);
+                if left == 0 || !failure.broken() || !may_repeat(&failure, safety) {
+                    return Err(failure);
+                }
+                avoid.extend(failure.endpoint().cloned());
+            }
+        }
+    }
+}
+
+fn deliver(
+    caller: &Arc<Caller>,
+    frame: &Frame,
+    answer: Answer,
+    rewrite: Rewrite,
+    tally: Tally,
+) -> Response<Body> {
+    if let Some(response) = answer.response() {
+        if caller.server.trust_hints && frame.is("tools/list") {
+            caller.shared.state.hints.learn(&caller.server.name, response);
+        }
+        tally.end(verdict(response));
+        return whole(caller, frame, &answer, &rewrite).unwrap_or_else(|error| reply::error(&error, frame.id()));
+    }
+    match answer {
+        Answer::Open(head, events, source) => {
+            caller.notes.lock().streaming = true;
+            let ending = Ending {
+                caller: Arc::clone(caller),
+                endpoint: head.endpoint,
+                id: frame.id_bytes().unwrap_or_default(),
+                rewrite,
+                tally: Some(tally),
+            };
+            reply::events(Body::boxed(CallBody::new(events, source, ending)))
+        }
+        Answer::Message(head, _) | Answer::Events(head, _) | Answer::Bare(head) => {
+            tally.end(McpOutcome::UpstreamError);
+            let error = bare_error(head.status);
+            caller.note_outcome(McpOutcome::UpstreamError, reason(&error));
+            reply::error(&error, frame.id())
+        }
+    }
+}
+
+/// An answer that was read whole.
+fn whole(
+    caller: &Caller,
+    frame: &Frame,
+    answer: &Answer,
+    rewrite: &Rewrite,
+) -> Result<Response<Body>, McpError> {
+    match answer {
+        Answer::Message(head, response) => {
+            let body = rewrite.response(caller, &head.endpoint, response)?;
+            Ok(reply::json(head.status, body))
+        }
+        Answer::Events(head, events) => {
+            let mut out = BytesMut::new();
+            for event in events {
+                out.extend_from_slice(&write(caller, &head.endpoint, event, frame.id(), rewrite)?);
+            }
+            Ok(reply::events(Body::full(out.freeze())))
+        }
+        Answer::Open(..) | Answer::Bare(_) => Err(McpError::new(Problem::Internal)),
+    }
+}
+
+/// One event for the client. Only the answer can hold what has to be sealed; everything else passes as it came.
+pub(super) fn write(
+    caller: &Caller,
+    endpoint: &EndpointKey,
+    event: &Event,
+    id: Option<&[u8]>,
+    rewrite: &Rewrite,
+) -> Result<Bytes, McpError> {
+    let (Some(frame), Some(id)) = (&event.frame, id) else { return Ok(event.raw().clone()) };
+    if !event.answers(id) {
+        return Ok(event.raw().clone());
+    }
+    let body = rewrite.response(caller, endpoint, frame)?;
+    if body.as_ptr() == frame.bytes().as_ptr() {
+        return Ok(event.raw().clone());
+    }
+    let mut out = BytesMut::new();
+    sse::message(&mut out, None, &body);
+    Ok(out.freeze())
+}

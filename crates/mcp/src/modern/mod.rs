@@ -1,0 +1,101 @@
+//! 2026-07-28: every request stands alone, so any endpoint will do, except where the server itself said otherwise.
+
+mod body;
+mod call;
+mod fallback;
+mod handles;
+mod listen;
+mod listen_body;
+mod merge;
+
+use crate::{
+    caller::{Caller, Tally, failure_verdict, reason},
+    era::Version,
+    errors::{McpError, Problem},
+    exchange::{Answer, Hold, ask, bare_error},
+    frame::{Frame, Kind},
+    headers, probe, reply,
+};
+use holdfast_edge::Body;
+use holdfast_resilience::Safety;
+use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
+use http::{HeaderMap, Response, StatusCode};
+use std::sync::Arc;
+
+/// Requests that this version took away; the server is not asked ("MUST respond with 404 Not Found").
+const REMOVED: [&str; 5] =
+    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+
+/// Answers a POST that holds one modern message. A client that goes away cancels it.
+pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
+    if let Err(error) = headers::check_modern(&caller.headers, &frame, &Version::MODERN) {
+        return refuse(&caller, &frame, &error);
+    }
+    if !probe::speaks_modern(&caller).await {
+        return fallback::answer(&caller, &frame);
+    }
+    if frame.kind() == Kind::Notification {
+        return notification(&caller, &frame).await;
+    }
+    let method = frame.method();
+    if REMOVED.contains(&&*method) {
+        return refuse(&caller, &frame, &McpError::new(Problem::MethodNotFound));
+    }
+    if method == "subscriptions/listen" {
+        drop(method);
+        return listen::listen(caller, frame).await;
+    }
+    drop(method);
+    call::call(&caller, &frame).await
+}
+
+/// The headers of a modern message as its client sent them; they were checked against the body.
+fn forward_headers(caller: &Caller, to: &mut HeaderMap) {
+    for name in [headers::PROTOCOL_VERSION, headers::METHOD, headers::NAME] {
+        if let Some(value) = caller.headers.get(&name) {
+            to.insert(name, value.clone());
+        }
+    }
+    // "MUST forward it and otherwise ignore it"
+    for (name, value) in &caller.headers {
+        if name.as_str().starts_with(headers::PARAM_PREFIX) {
+            to.append(name.clone(), value.clone());
+        }
+    }
+}
+
+async fn notification(caller: &Caller, frame: &Frame) -> Response<Body> {
+    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
+    let mut out = caller.message(frame.bytes().clone(), Safety::Unsafe);
+    forward_headers(caller, &mut out.headers);
+    match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
+        Ok(answer) => {
+            caller.note_head(answer.head());
+            match answer {
+                Answer::Message(head, error) if !head.status.is_success() => {
+                    tally.end(McpOutcome::CallerError);
+                    reply::json(head.status, error.into_bytes())
+                }
+                Answer::Bare(head) if !head.status.is_success() => {
+                    tally.end(McpOutcome::UpstreamError);
+                    reply::error(&bare_error(head.status), None)
+                }
+                Answer::Message(..) | Answer::Bare(_) | Answer::Events(..) | Answer::Open(..) => {
+                    tally.end(McpOutcome::Ok);
+                    reply::empty(StatusCode::ACCEPTED)
+                }
+            }
+        }
+        Err(failure) => {
+            caller.note_failure(&failure);
+            tally.end(failure_verdict(&failure));
+            reply::error(&failure.to_error(), None)
+        }
+    }
+}
+
+fn refuse(caller: &Caller, frame: &Frame, error: &McpError) -> Response<Body> {
+    Tally::new(&caller.server, frame, MappedEra::Modern).end(McpOutcome::Refused);
+    caller.note_outcome(McpOutcome::Refused, reason(error));
+    reply::error(error, if frame.kind() == Kind::Request { frame.id() } else { None })
+}

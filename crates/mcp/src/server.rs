@@ -1,0 +1,92 @@
+//! One MCP server as the drivers see it: its policy, the way to its endpoints, its metrics.
+
+use crate::token::EndpointTag;
+use arc_swap::ArcSwap;
+use holdfast_config::{EraMode, McpServer, SessionMode};
+use holdfast_telemetry::metrics::McpMetrics;
+use holdfast_upstream::{EndpointKey, Upstream};
+use http::{HeaderName, HeaderValue};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// A server of the current snapshot.
+pub struct Server {
+    pub(crate) name: Arc<str>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) metrics: Arc<McpMetrics>,
+    pub(crate) replayable: bool,
+    pub(crate) trust_hints: bool,
+    pub(crate) era: EraMode,
+    pub(crate) request_timeout: Duration,
+    pub(crate) initialize_timeout: Duration,
+    pub(crate) handle_ttl: Duration,
+    /// Attempts of one request, the upstream's own included where they can be told.
+    pub(crate) attempts_max: u32,
+    pub(crate) credential: Option<(HeaderName, HeaderValue)>,
+    tags: ArcSwap<HashMap<EndpointTag, EndpointKey>>,
+}
+
+/// A server whose configuration cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("mcp server `{server}`: upstream_auth.{field} is not a valid HTTP header {field}")]
+pub struct ServerError {
+    server: String,
+    field: &'static str,
+}
+
+impl Server {
+    /// A server from its configuration, its upstream and its metrics.
+    pub fn new(
+        config: &McpServer,
+        upstream: Arc<Upstream>,
+        metrics: Arc<McpMetrics>,
+    ) -> Result<Self, ServerError> {
+        let fault = |field| ServerError { server: config.name.clone(), field };
+        let credential = match &config.upstream_auth {
+            None => None,
+            Some(auth) => {
+                let name = HeaderName::try_from(&*auth.header).map_err(|_| fault("header"))?;
+                let mut value = HeaderValue::try_from(auth.value.expose()).map_err(|_| fault("value"))?;
+                value.set_sensitive(true);
+                Some((name, value))
+            }
+        };
+        let retry = &config.upstream.policy.retry;
+        Ok(Self {
+            name: Arc::from(&*config.name),
+            upstream,
+            metrics,
+            replayable: config.session == SessionMode::Replayable,
+            trust_hints: config.trust_hints,
+            era: config.era,
+            request_timeout: config.request_timeout,
+            initialize_timeout: config.initialize_timeout,
+            handle_ttl: config.handle_ttl,
+            attempts_max: if retry.enabled { retry.max_attempts.max(1) } else { 1 },
+            credential,
+            tags: ArcSwap::default(),
+        })
+    }
+
+    /// Its name in the path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The endpoint a token names. `None` when no endpoint of the present set has that tag.
+    pub(crate) fn endpoint(&self, tag: EndpointTag) -> Option<EndpointKey> {
+        if let Some(key) = self.tags.load().get(&tag) {
+            return Some(key.clone());
+        }
+        let tags: HashMap<_, _> = self
+            .upstream
+            .endpoints()
+            .into_iter()
+            .map(|endpoint| (EndpointTag::of(endpoint.key.as_str()), endpoint.key))
+            .collect();
+        let found = tags.get(&tag).cloned();
+        if found.is_some() {
+            self.tags.store(Arc::new(tags));
+        }
+        found
+    }
+}
