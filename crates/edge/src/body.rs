@@ -1,11 +1,17 @@
 //! Response bodies, and the wrapper that knows how they ended.
 
+use crate::Recorded;
 use bytes::Bytes;
+use holdfast_telemetry::{AccessRecord, RouteMetrics};
+use holdfast_upstream::ReplyBody;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use std::{
+    fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 /// What goes wrong while a body is on its way. The response can then only be cut, never finished.
@@ -24,15 +30,33 @@ pub enum BodyError {
 pub type BoxedBody = UnsyncBoxBody<Bytes, BodyError>;
 
 /// A response body.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub enum Body {
     /// No bytes.
     #[default]
     Empty,
     /// All bytes, known at once.
     Full(Bytes),
+    /// An endpoint's answer on its way through.
+    Reply(ReplyBody),
     /// Anything else.
     Boxed(BoxedBody),
+    /// Any of them, with the access record that its end completes.
+    Recorded(Box<Recorded>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Kind and size only: bodies are never logged.
+        let kind = match self {
+            Self::Empty => "Empty",
+            Self::Full(_) => "Full",
+            Self::Reply(_) => "Reply",
+            Self::Boxed(_) => "Boxed",
+            Self::Recorded(_) => "Recorded",
+        };
+        write!(f, "Body::{kind}({:?})", http_body::Body::size_hint(self).exact())
+    }
 }
 
 impl Body {
@@ -50,6 +74,18 @@ impl Body {
     {
         use http_body_util::BodyExt as _;
         Self::Boxed(body.map_err(|error| BodyError::Source(error.into())).boxed_unsync())
+    }
+
+    /// Ties `record` (and the metrics of its route) to this body: both are written when the body ends or is dropped. `started` is
+    /// when the head was read.
+    #[must_use]
+    pub fn recorded(
+        self,
+        record: AccessRecord,
+        metrics: Option<Arc<RouteMetrics>>,
+        started: Instant,
+    ) -> Self {
+        Self::Recorded(Box::new(Recorded::new(self, record, metrics, started)))
     }
 }
 
@@ -75,7 +111,11 @@ impl http_body::Body for Body {
                 *this = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Self::Reply(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Source(error.into()))
+            }
             Self::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Self::Recorded(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -83,7 +123,9 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Reply(body) => body.is_end_stream(),
             Self::Boxed(body) => body.is_end_stream(),
+            Self::Recorded(body) => body.is_end_stream(),
         }
     }
 
@@ -91,7 +133,9 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Reply(body) => body.size_hint(),
             Self::Boxed(body) => body.size_hint(),
+            Self::Recorded(body) => body.size_hint(),
         }
     }
 }

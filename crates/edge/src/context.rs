@@ -1,78 +1,135 @@
-//! What cuts across: the things every room may want to know of a request, in one value instead of in globals.
+//! What cuts across: one value that rides with a request from the edge to the upstream.
 
 use crate::{ConnectionInfo, RequestId, TraceContext, client_address, client_proto};
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{AccessRecord, Inline};
-use http::{Request, header};
+use http::{Request, header::USER_AGENT};
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-/// One request's context, made when its head was read and filled on the way forward.
-#[derive(Debug)]
+/// One request's identity, limits and record.
+#[derive(Clone, Debug)]
 pub struct RequestContext {
-    /// Request id, sent both ways as `x-request-id`.
+    /// Its id, ours or a trusted hop's.
     pub id: RequestId,
-    /// Place in a distributed trace.
+    /// Its place in a trace.
     pub trace: TraceContext,
-    /// The client's own address, behind trusted hops.
+    /// The client behind trusted proxies.
     pub client: IpAddr,
     /// `http` or `https`, as the client used it.
     pub proto: &'static str,
-    /// Who calls; anonymous until the route's rules named somebody.
+    /// Who calls; anonymous until a route authenticated it.
     pub principal: Arc<Principal>,
-    /// Until the response head; the route narrows it.
+    /// When the request has to be answered.
     pub deadline: Deadline,
-    /// Name of the matched route.
+    /// Name of the route; empty until one matched.
     pub route: Arc<str>,
     /// When the head was read.
     pub started: Instant,
-    /// The connection it came on.
-    pub connection: Arc<ConnectionInfo>,
-    /// What will be remembered of it.
+    /// What will be logged of it. [`crate::Body::recorded`] takes it in the end.
     pub record: AccessRecord,
 }
 
 impl RequestContext {
-    /// The context of a request that arrived at `now`. `limit` is the widest deadline a route may leave it.
-    pub fn new<B>(
+    /// The context of a request that has just been read, with the record filled as far as the edge knows.
+    ///
+    /// `route` and `anonymous` are shared values, so that nothing is allocated here.
+    pub fn begin<B>(
         request: &Request<B>,
-        connection: &Arc<ConnectionInfo>,
-        route: &Arc<str>,
-        now: Instant,
-        limit: Duration,
+        connection: &ConnectionInfo,
+        deadline: Deadline,
         rng: &mut fastrand::Rng,
+        shared: &ContextDefaults,
     ) -> Self {
         let headers = request.headers();
         let id = RequestId::of(headers, connection, rng);
         let trace = TraceContext::of(headers, rng);
         let client = client_address(connection.client, headers, &connection.trusted);
+        let proto = client_proto(connection.proto(), connection.client, headers, &connection.trusted);
         let record = AccessRecord {
             started: SystemTime::now(),
             request_id: Inline::new(id.as_str()),
             trace_id: u128::from_be_bytes(trace.trace_id()),
             client: Some(client),
             listener: Some(Arc::clone(&connection.listener)),
-            route: Some(Arc::clone(route)),
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
-            user_agent: headers.get(header::USER_AGENT).cloned(),
+            user_agent: headers.get(USER_AGENT).cloned(),
             ..AccessRecord::default()
         };
         Self {
             id,
             trace,
             client,
-            proto: client_proto(connection.proto(), connection.client, headers, &connection.trusted),
-            principal: Principal::anonymous(),
-            deadline: Deadline::at(now + limit),
-            route: Arc::clone(route),
-            started: now,
-            connection: Arc::clone(connection),
+            proto,
+            principal: Arc::clone(&shared.anonymous),
+            deadline,
+            route: Arc::clone(&shared.route),
+            started: Instant::now(),
             record,
         }
+    }
+}
+
+/// What every context begins with; one per process.
+#[derive(Clone, Debug)]
+pub struct ContextDefaults {
+    anonymous: Arc<Principal>,
+    route: Arc<str>,
+}
+
+impl Default for ContextDefaults {
+    fn default() -> Self {
+        Self { anonymous: Principal::anonymous(), route: Arc::from("") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DrainHandle, HttpVersion};
+
+    fn connection(client: &str) -> ConnectionInfo {
+        ConnectionInfo {
+            peer: "10.0.0.1:1".parse().expect("address"),
+            client: client.parse().expect("address"),
+            local: "10.0.0.2:80".parse().expect("address"),
+            listener: "server".into(),
+            tls: None,
+            http: HttpVersion::Http1,
+            trusted: ["10.0.0.0/8".parse().expect("net")].into(),
+            drain: DrainHandle::new(),
+        }
+    }
+
+    fn begin(client: &str) -> RequestContext {
+        let request = Request::get("/path?token=secret")
+            .header("x-request-id", "from-outside")
+            .header("x-forwarded-for", "192.0.2.7")
+            .header("x-forwarded-proto", "https")
+            .body(())
+            .expect("request");
+        let deadline = Deadline::at(Instant::now());
+        let mut rng = fastrand::Rng::with_seed(1);
+        RequestContext::begin(&request, &connection(client), deadline, &mut rng, &ContextDefaults::default())
+    }
+
+    #[test]
+    fn a_trusted_hop_speaks_for_its_client() {
+        let context = begin("10.0.0.1");
+        assert_eq!(context.id.as_str(), "from-outside");
+        assert_eq!((context.client.to_string().as_str(), context.proto), ("192.0.2.7", "https"));
+        assert_eq!(context.record.client, Some(context.client));
+    }
+
+    #[test]
+    fn anybody_else_speaks_for_nobody() {
+        let context = begin("198.51.100.1");
+        assert_ne!(context.id.as_str(), "from-outside");
+        assert_eq!((context.client.to_string().as_str(), context.proto), ("198.51.100.1", "http"));
     }
 }

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn forwarded_is_read_where_the_other_is_absent() {
-        let line = [("forwarded", "for=1.2.3.4, for=\"[2001:db8::7]:4711\";proto=https, for=10.9.9.9;proto=http")];
+        let line =
+            [("forwarded", "for=1.2.3.4, for=\"[2001:db8::7]:4711\";proto=https, for=10.9.9.9;proto=http")];
         assert_eq!(client("fd00::1", &line), "2001:db8::7");
         assert_eq!(client("fd00::1", &[("forwarded", "for=_hidden")]), "fd00::1");
     }

@@ -2,22 +2,47 @@
 //!
 //! [`Handler`] is the one door to the rest of the gateway.
 
+mod answers;
 mod body;
+mod caps;
+mod cell;
 mod connection;
 mod context;
+mod control;
+mod count;
 mod drain;
+mod edge;
+mod fd_limit;
 mod forwarded;
+mod guard;
 mod handler;
+mod io;
 mod limited;
+mod listener;
+mod proxy_v2;
+mod recorded;
 mod request_id;
+mod serve;
+mod service;
+mod settings;
+mod tls;
 mod trace;
+mod worker;
 
+pub use answers::local_response;
 pub use body::{Body, BodyError, BoxedBody};
 pub use connection::{ConnectionInfo, HttpVersion, TlsInfo};
-pub use context::RequestContext;
+pub use context::{ContextDefaults, RequestContext};
 pub use drain::{Drain, DrainEvent, DrainHandle, IllegalDrain, Phase};
+pub use edge::{Applied, Edge, EdgeError, EdgeHandle, Workers};
 pub use forwarded::{X_FORWARDED_FOR, X_FORWARDED_PROTO, client_address, client_proto, is_trusted};
+pub use guard::{Violation, fuzz_guard};
 pub use handler::Handler;
 pub use limited::{Limited, RequestBodyError};
+pub use listener::Bound;
+pub use proxy_v2::fuzz_proxy_v2;
+pub use recorded::Recorded;
 pub use request_id::{MAX_REQUEST_ID_BYTES, REQUEST_ID, RequestId};
+pub use tls::{CertificateError, CertificateView, TlsError, UnknownSuite};
 pub use trace::{MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACESTATE, TraceContext};
+pub use worker::{Hook, Hooks};

@@ -1,0 +1,369 @@
+//! One connection from accept to its end.
+
+use crate::{
+    ConnectionInfo, DrainHandle, Handler, HttpVersion, Phase, TlsInfo,
+    caps::{CapReached, ConnectionPermit},
+    cell::{ConnectionCell, Verdict, Waiting},
+    count,
+    forwarded::is_trusted,
+    guard::Guard,
+    io::GuardedIo,
+    proxy_v2::{self, Source},
+    service::{Serving, answer},
+    settings::{Limits, ListenerSettings},
+    tls::suite_name,
+};
+use holdfast_telemetry::{
+    EdgeMetrics,
+    metrics::{RefusedConnection, TlsFailure},
+};
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First read of a clear-text connection: most request heads in one piece.
+const SNIFF_BYTES: usize = 4096;
+/// hyper's own number of header lines, for which its parser needs no allocation.
+const DEFAULT_MAX_HEADERS: usize = 100;
+/// A silent HTTP/2 peer is asked for a sign of life, and given up without one.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams this side resets (protocol errors of the peer) before the connection ends.
+const MAX_LOCAL_RESETS: usize = 64;
+/// Bytes of response that one HTTP/2 stream may buffer here.
+const MAX_SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// An accepted socket with everything its life needs.
+pub(crate) struct Accepted<H> {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) listener: Arc<str>,
+    pub(crate) settings: ListenerSettings,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<EdgeMetrics>,
+    pub(crate) drain: DrainHandle,
+    pub(crate) handler: Arc<H>,
+    pub(crate) cell: Arc<ConnectionCell>,
+    pub(crate) permit: ConnectionPermit,
+}
+
+/// Why a connection ended before HTTP began.
+#[derive(Debug, thiserror::Error)]
+enum Unserved {
+    #[error("no PROXY header from a trusted hop: {0}")]
+    Proxy(std::io::Error),
+    #[error("a connection limit is reached")]
+    Cap(CapReached),
+    #[error("max_handshakes are under way")]
+    Handshakes,
+    #[error("TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    #[error("the client left before its first request: {0}")]
+    Sniff(#[from] std::io::Error),
+}
+
+/// Runs a connection. Ends when the connection does, or when the sweep cuts it.
+pub(crate) async fn run<H: Handler>(accepted: Accepted<H>) {
+    let cell = Arc::clone(&accepted.cell);
+    let metrics = Arc::clone(&accepted.metrics);
+    let peer = accepted.peer;
+    let work = pin!(begin(accepted));
+    let outcome = Watched { cell: &cell, work, waker: None }.await;
+    cell.close();
+    match outcome {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            error.count(&metrics);
+            tracing::debug!(%peer, %error, "connection not served");
+        }
+        None => {
+            if cell.is_waiting_for(Waiting::Handshake) {
+                metrics.tls_failures.inc(TlsFailure::Timeout);
+            }
+            tracing::debug!(%peer, "connection cut");
+        }
+    }
+}
+
+impl Unserved {
+    fn count(&self, metrics: &EdgeMetrics) {
+        match self {
+            Self::Proxy(_) => metrics.refused.inc(RefusedConnection::ProxyHeader),
+            Self::Cap(CapReached::Total) => metrics.refused.inc(RefusedConnection::MaxConnections),
+            Self::Cap(CapReached::PerIp) => metrics.refused.inc(RefusedConnection::PerIp),
+            Self::Handshakes => metrics.refused.inc(RefusedConnection::MaxHandshakes),
+            Self::Tls(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                metrics.tls_failures.inc(TlsFailure::Protocol);
+            }
+            Self::Tls(_) => metrics.tls_failures.inc(TlsFailure::Closed),
+            Self::Sniff(_) => {}
+        }
+    }
+}
+
+async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
+    let client =
+        if accepted.settings.proxy_required { read_proxy(&mut accepted).await? } else { accepted.peer };
+    accepted.permit.claim(client.ip()).map_err(Unserved::Cap)?;
+    let Some(tls) = accepted.settings.tls.clone() else {
+        accepted.cell.wait_for(Waiting::Idle);
+        let seen = sniff(&mut accepted.stream, &accepted.cell).await?;
+        let http = if seen.starts_with(PREFACE) { HttpVersion::Http2 } else { HttpVersion::Http1 };
+        let (plain, stream) = accepted.split();
+        return Ok(Box::pin(plain.serve(stream, client, seen, None, http)).await);
+    };
+    let slot = accepted.cell.worker.handshake(accepted.limits.max_handshakes).ok_or(Unserved::Handshakes)?;
+    let (plain, stream) = accepted.split();
+    let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await.map_err(Unserved::Tls)?;
+    drop(slot);
+    plain.metrics.handshakes.inc();
+    let (info, http) = tls_info(&stream);
+    Ok(Box::pin(plain.serve(stream, client, Vec::new(), Some(info), http)).await)
+}
+
+async fn read_proxy<H>(accepted: &mut Accepted<H>) -> Result<SocketAddr, Unserved> {
+    if !is_trusted(accepted.peer.ip(), &accepted.limits.trusted) {
+        let untrusted = std::io::Error::other("the peer is not one of trusted_proxies");
+        return Err(Unserved::Proxy(untrusted));
+    }
+    match proxy_v2::read(&mut accepted.stream).await.map_err(Unserved::Proxy)? {
+        Source::Peer => Ok(accepted.peer),
+        Source::Client(client) => Ok(client),
+    }
+}
+
+/// Reads until it is clear whether the client speaks HTTP/2; what was read is returned.
+async fn sniff(stream: &mut TcpStream, cell: &ConnectionCell) -> std::io::Result<Vec<u8>> {
+    let mut seen = vec![0; SNIFF_BYTES];
+    let mut length = 0;
+    loop {
+        let read = poll_fn(|cx| {
+            let mut buf = ReadBuf::new(&mut seen[length..]);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(buf.filled().len())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                // An idle connection may be asked to go before it ever spoke.
+                Poll::Pending if cell.verdict() != Verdict::None => Poll::Ready(Ok(0)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        length += read;
+        let compared = length.min(PREFACE.len());
+        if length >= PREFACE.len() || seen[..compared] != PREFACE[..compared] {
+            seen.truncate(length);
+            return Ok(seen);
+        }
+        cell.wait_for(Waiting::Head);
+    }
+}
+
+fn tls_info(stream: &TlsStream<TcpStream>) -> (TlsInfo, HttpVersion) {
+    let (_, session) = stream.get_ref();
+    let http = match session.alpn_protocol() {
+        Some(b"h2") => HttpVersion::Http2,
+        _ => HttpVersion::Http1,
+    };
+    let info = TlsInfo {
+        server_name: session.server_name().map(Into::into),
+        version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown"),
+        suite: session.negotiated_cipher_suite().map_or("unknown", |suite| suite_name(suite.suite())),
+    };
+    (info, http)
+}
+
+/// [`Accepted`] without its socket.
+struct Plain<H> {
+    peer: SocketAddr,
+    local: SocketAddr,
+    listener: Arc<str>,
+    limits: Arc<Limits>,
+    metrics: Arc<EdgeMetrics>,
+    drain: DrainHandle,
+    handler: Arc<H>,
+    cell: Arc<ConnectionCell>,
+    permit: ConnectionPermit,
+}
+
+impl<H> Accepted<H> {
+    fn split(self) -> (Plain<H>, TcpStream) {
+        let Self { stream, peer, local, listener, limits, metrics, drain, handler, cell, permit, .. } = self;
+        (Plain { peer, local, listener, limits, metrics, drain, handler, cell, permit }, stream)
+    }
+}
+
+impl<H: Handler> Plain<H> {
+    async fn serve<S>(
+        self,
+        stream: S,
+        client: SocketAddr,
+        seen: Vec<u8>,
+        tls: Option<TlsInfo>,
+        http: HttpVersion,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, local, listener, limits, metrics, drain, handler, cell, permit } = self;
+        let info = Arc::new(ConnectionInfo {
+            peer,
+            client: client.ip().to_canonical(),
+            local,
+            listener,
+            tls,
+            http,
+            trusted: Arc::clone(&limits.trusted),
+            drain: drain.clone(),
+        });
+        cell.wait_for(Waiting::Idle);
+        let counted = Arc::clone(&metrics);
+        let on_violation = Box::new(move |violation| counted.framing.inc(count::framing(violation)));
+        let serving = Arc::new(Serving { handler, info, cell: Arc::clone(&cell), metrics });
+        let service = service_fn(move |request| answer(Arc::clone(&serving), request));
+        if http == HttpVersion::Http2 {
+            cell.http2.store(true, Relaxed);
+            let io = GuardedIo::new(stream, seen, None, Arc::clone(&cell), permit, on_violation);
+            let connection = http2_builder(&limits).serve_connection(TokioIo::new(io), service);
+            Driven { connection: pin!(connection), cell: &cell, drain: &drain, told: false }.await;
+        } else {
+            let guard = Guard::new(limits.max_header_bytes, limits.max_headers);
+            let io = GuardedIo::new(stream, seen, Some(guard), Arc::clone(&cell), permit, on_violation);
+            let connection =
+                http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades();
+            Driven { connection: pin!(connection), cell: &cell, drain: &drain, told: false }.await;
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The sweep enforces the deadline; hyper would arm a timer per request. `pipeline_flush` stays off: with it a response waits
+    // in the buffer for as long as bytes of a request body lie unread, and an early or interleaved answer would never leave.
+    builder.header_read_timeout(None).max_buf_size(limits.buffer_bytes());
+    if limits.max_headers != DEFAULT_MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_pending_accept_reset_streams(limits.max_pending_resets)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// A connection that can be asked to end after what is under way.
+trait Graceful: Future {
+    fn end_gracefully(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B, E> Graceful for http2::Connection<I, S, E>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Polls a connection and passes the drain on to it.
+struct Driven<'a, C> {
+    connection: Pin<&'a mut C>,
+    cell: &'a ConnectionCell,
+    drain: &'a DrainHandle,
+    told: bool,
+}
+
+impl<C: Graceful> Future for Driven<'_, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        // First what has arrived: a request that beat the drain is served.
+        if this.connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if this.told {
+            return Poll::Pending;
+        }
+        let http2 = this.cell.http2.load(Relaxed);
+        let idle = this.cell.verdict() == Verdict::DrainIdle;
+        let closing = this.drain.phase() >= Phase::Closing;
+        // HTTP/1 between requests waits for the sweep: a busy client is not cut off in the moment of its next request.
+        if !(idle || (closing && (http2 || this.cell.in_flight() > 0))) {
+            return Poll::Pending;
+        }
+        this.told = true;
+        this.connection.as_mut().end_gracefully();
+        this.connection.as_mut().poll(cx).map(|_| ())
+    }
+}
+
+/// Polls a connection's work and lets the sweep end it. `None` = cut.
+struct Watched<'a, F> {
+    cell: &'a ConnectionCell,
+    work: Pin<&'a mut F>,
+    waker: Option<Waker>,
+}
+
+impl<F: Future> Future for Watched<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            this.waker = Some(cx.waker().clone());
+            this.cell.waker.register(cx.waker());
+        }
+        if this.cell.verdict() == Verdict::Cut {
+            return Poll::Ready(None);
+        }
+        this.work.as_mut().poll(cx).map(Some)
+    }
+}
