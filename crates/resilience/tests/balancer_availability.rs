@@ -1,5 +1,7 @@
 //! What a set offers while parts of it are down: the same for every strategy.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     Balancer, BalancerPolicy, BreakerPolicy, EndpointId, EndpointPolicy, EndpointState, FailureKind, Member,
     NoEndpointWhy, Outcome, Rng, SlowStart, Strategy, TRIED_MAX, Tried, hash_key,
@@ -59,16 +61,16 @@ fn fail(set: &Balancer, id: usize, now: Instant) {
 /// Share of 20,000 picks that satisfies `that`, and whether any was made in panic.
 fn share(set: &Balancer, now: Instant, that: impl Fn(&Member) -> bool) -> (f64, bool) {
     let mut rng = Rng::with_seed(3);
-    let picks = 20_000;
-    let mut hits = 0;
+    let picks = 20_000u32;
+    let mut hits = 0u32;
     let mut panic = false;
     for n in 0..picks {
-        let key = Some(hash_key(&(n as u64).to_le_bytes()));
+        let key = Some(hash_key(&n.to_le_bytes()));
         let picked = set.pick(now, &mut rng, key, &Tried::new()).unwrap();
-        hits += usize::from(that(set.member(picked.id).unwrap()));
+        hits += u32::from(that(set.member(picked.id).unwrap()));
         panic |= picked.panic;
     }
-    (hits as f64 / picks as f64, panic)
+    (f64::from(hits) / f64::from(picks), panic)
 }
 
 fn probe(state: &EndpointState, times: u32, healthy: bool, now: Instant) {
@@ -178,7 +180,9 @@ fn a_request_never_meets_an_endpoint_twice_and_reaches_all_levels() {
 fn empty_and_drained_sets_say_so() {
     let now = Instant::now();
     let mut drained = levels(&[2], &EndpointPolicy::default(), now);
-    drained.iter_mut().for_each(|member| member.weight = 0);
+    for member in &mut drained {
+        member.weight = 0;
+    }
     for (members, why) in [(Vec::new(), NoEndpointWhy::Empty), (drained, NoEndpointWhy::Drained)] {
         let set = build(members, now, |_| {});
         assert_eq!(set.pick(now, &mut Rng::with_seed(1), None, &Tried::new()).unwrap_err().why, why);

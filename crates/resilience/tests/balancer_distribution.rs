@@ -1,5 +1,7 @@
 //! Where picks go, strategy by strategy, against shares worked out by hand or by a small independent model.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     Balancer, BalancerPolicy, EndpointId, EndpointPolicy, EndpointState, Member, Outcome, Rng, Strategy,
     Tried, hash_key,

@@ -1,5 +1,7 @@
 //! The breaker against a naive model: plain lists, every rule spelled out, no atomics and no packed words.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     BreakerPolicy, EndpointPolicy, EndpointState, FailureKind, Outcome, Permit, Phase, RatePolicy, Rng,
     Window,
@@ -164,9 +166,9 @@ impl Model {
                 let minimum = self.policy.rate.as_ref().map_or(20, |rate| rate.minimum_calls);
                 if self.probes.len() as u32 >= total.min(minimum) {
                     if bad_rate(&self.probes, self.policy.rate.as_ref()) {
-                        self.open(call.0)
+                        self.open(call.0);
                     } else {
-                        self.close()
+                        self.close();
                     }
                 }
             }
@@ -229,9 +231,8 @@ fn end(permit: Permit, ending: Ending, now: Instant) {
 
 /// The model's phase as the breaker shows it: what the next call would meet.
 fn shown(model: &Model, now: u64, start: Instant) -> Phase {
-    let refusing = |until: u64| match until > now {
-        true => Phase::Refusing { until: start + until as u32 * MS },
-        false => Phase::Probing,
+    let refusing = |until: u64| {
+        if until > now { Phase::Refusing { until: start + until as u32 * MS } } else { Phase::Probing }
     };
     match model.phase {
         Naive::Admitting => Phase::Admitting,

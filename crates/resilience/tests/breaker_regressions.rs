@@ -1,5 +1,7 @@
 //! Each known way to get a breaker wrong, by name.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     Balancer, BalancerPolicy, BreakerPolicy, EndpointId, EndpointPolicy, EndpointState, FailureKind, Member,
     NoEndpointWhy, Outcome, OutlierPolicy, Permit, Phase, RatePolicy, Refused, Rng, Tried,
@@ -146,7 +148,9 @@ fn ejections_leave_a_survivor_and_clients_mistakes_never_count() {
     (0..50).for_each(|_| call(&states[0], start).unwrap().finish(Outcome::Neutral, start));
     assert!(!states[0].ejected(start));
     assert_eq!(states[0].breaker_phase(start), Phase::Admitting);
-    states.iter().for_each(|state| fail_times(state, 5, start));
+    for state in &states {
+        fail_times(state, 5, start);
+    }
     let out = |now| states.iter().filter(|state| state.ejected(now)).count();
     assert_eq!(out(start), 3);
     assert_eq!(out(start + 30 * SECOND), 0);

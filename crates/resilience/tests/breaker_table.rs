@@ -1,5 +1,7 @@
 //! Every pair of phase and event of the breaker, as one table.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     BreakerPolicy, EndpointPolicy, EndpointState, FailureKind, Outcome, Permit, Phase, Rng,
 };
@@ -77,6 +79,7 @@ fn hung() -> Scene {
     scene
 }
 
+type Start = (&'static str, fn() -> Scene);
 type Event = (&'static str, fn(&mut Scene) -> &'static str);
 
 fn finish(scene: &mut Scene, outcome: Outcome) -> &'static str {
@@ -124,7 +127,7 @@ fn describe(scene: &Scene) -> String {
 
 #[test]
 fn every_phase_and_event() {
-    let phases: [(&str, fn() -> Scene); 6] = [
+    let phases: [Start; 6] = [
         ("admitting", admitting),
         ("refusing", refusing),
         ("due", due),

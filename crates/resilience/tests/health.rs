@@ -1,5 +1,7 @@
 //! Probes with hysteresis, ejections, latency averages and ramps.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     Balancer, BalancerPolicy, EndpointId, EndpointPolicy, EndpointState, FailureKind, HealthChange,
     LoadPolicy, Member, Outcome, OutlierPolicy, ProbePolicy, Rng, SlowStart,

@@ -2,6 +2,7 @@
 //! against a `sync` whose every operation is a point where shuttle's scheduler may switch: same code, other atomics,
 //! no feature and no generic in the library.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
 #![allow(dead_code, unreachable_pub, unused_imports, missing_docs, clippy::large_enum_variant)] // Only a part of the sources is used here.
 
 #[path = "../src/breaker/mod.rs"]
@@ -89,7 +90,9 @@ fn on_threads(count: u64, body: impl Fn(u64) + Send + Sync + 'static) {
             thread::spawn(move || body(index))
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 fn breaker(consecutive: u32, probes: u32) -> EndpointPolicy {

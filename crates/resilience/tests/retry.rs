@@ -1,5 +1,7 @@
 //! Whether and when a request is tried again.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may fail like tests.
+
 use holdfast_resilience::{
     Attempt, AttemptFailure, Budget, BudgetPolicy, DEADLINE_MAX, Deadline, Decision, FailureKind, GiveUp,
     RetryOn, RetryPolicy, Rng, Safety, Sent,
