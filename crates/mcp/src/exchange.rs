@@ -66,6 +66,7 @@ pub(crate) struct Head {
 }
 
 /// What an endpoint answered.
+#[expect(clippy::large_enum_variant, reason = "moved a few times per message; a box would cost an allocation each")]
 pub(crate) enum Answer {
     /// One JSON message, whole.
     Message(Head, Frame),
@@ -125,8 +126,10 @@ impl Failure {
     /// The endpoint that failed, if one was reached.
     pub(crate) fn endpoint(&self) -> Option<&EndpointKey> {
         match self {
-            Self::Torn(endpoint) | Self::Unusable(endpoint, _) | Self::Late(endpoint) => Some(endpoint),
-            Self::Call(
+            Self::Torn(endpoint)
+            | Self::Unusable(endpoint, _)
+            | Self::Late(endpoint)
+            | Self::Call(
                 CallError::Connect { endpoint, .. }
                 | CallError::Tls { endpoint, .. }
                 | CallError::PinnedGone { endpoint, .. }
@@ -272,12 +275,11 @@ async fn read_events(
             Ok(Err(SourceError::TooLarge)) => {
                 return Err(Failure::Unusable(head.endpoint, "an event above mcp.max_response_bytes".to_owned()));
             }
-            Ok(Err(SourceError::Torn)) => return Err(Failure::Torn(head.endpoint)),
             // The server closed the connection, not the stream, if it gave an id to resume by (SEP-1699).
             Ok(Ok(None)) if hold != Hold::OnlyAnswer && events.iter().any(|event| event.id.is_some()) => {
                 return Ok(Answer::Open(head, events, source));
             }
-            Ok(Ok(None)) => return Err(Failure::Torn(head.endpoint)),
+            Ok(Ok(None) | Err(SourceError::Torn)) => return Err(Failure::Torn(head.endpoint)),
             Ok(Ok(Some(event))) => event,
         };
         bytes += event.size();

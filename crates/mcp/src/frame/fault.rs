@@ -1,9 +1,10 @@
 //! What can be wrong with a message, and the JSON-RPC answer to it.
 
+use super::Member;
 use crate::errors::{McpError, Problem};
 use bytes::Bytes;
 
-/// Why bytes are not one acceptable JSON-RPC message.
+/// Why bytes are not one acceptable JSON-RPC message. Two bytes wide: the scanner returns it in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
     /// Not UTF-8 (RFC 8259 section 8.1).
@@ -31,11 +32,11 @@ pub enum FrameFault {
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
     /// An envelope member, or one that decides where a message goes, occurs twice.
-    #[error("`{0}` occurs more than once")]
-    Duplicate(&'static str),
+    #[error("`{}` occurs more than once", .0.key())]
+    Duplicate(Member),
     /// The same member in two spellings that differ by case only.
-    #[error("`{0}` occurs in more than one spelling")]
-    Ambiguous(&'static str),
+    #[error("`{}` occurs in more than one spelling", .0.key())]
+    Ambiguous(Member),
     /// `id` is null, a boolean, an object, an array, or too long.
     #[error("`id` must be a string or an integer of at most 512 bytes")]
     Id,
@@ -43,8 +44,8 @@ pub enum FrameFault {
     #[error("`method` must be a non-empty string")]
     Method,
     /// `params`, `_meta` or `error` is not an object.
-    #[error("`{0}` must be an object")]
-    MemberNotObject(&'static str),
+    #[error("`{}` must be an object", .0.key())]
+    MemberNotObject(Member),
     /// Neither request, notification nor response.
     #[error("the message is neither a request, a notification nor a response")]
     Shape,

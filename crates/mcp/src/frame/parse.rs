@@ -102,12 +102,14 @@ impl Members {
                 return scanner.value();
             };
             if !exact {
-                return Err(FrameFault::Ambiguous(member.key()));
+                return Err(FrameFault::Ambiguous(member));
             }
             match (member, scanner.peek()) {
                 (Member::Params | Member::Result, Some(b'{')) => self.record(scanner, member, Self::body),
-                (Member::Params, _) => Err(FrameFault::MemberNotObject("params")),
-                (Member::Error, Some(byte)) if byte != b'{' => Err(FrameFault::MemberNotObject("error")),
+                (Member::Params, _) => Err(FrameFault::MemberNotObject(Member::Params)),
+                (Member::Error, Some(byte)) if byte != b'{' => {
+                    Err(FrameFault::MemberNotObject(Member::Error))
+                }
                 _ => self.record(scanner, member, |_, scanner| scanner.value()),
             }
         })?;
@@ -119,7 +121,7 @@ impl Members {
             Some(Member::Meta) if scanner.peek() == Some(b'{') => {
                 self.record(scanner, Member::Meta, Self::meta)
             }
-            Some(Member::Meta) => Err(FrameFault::MemberNotObject("_meta")),
+            Some(Member::Meta) => Err(FrameFault::MemberNotObject(Member::Meta)),
             Some(member) => self.record(scanner, member, |_, scanner| scanner.value()),
             None => scanner.value(),
         })
@@ -147,7 +149,7 @@ impl Members {
         consume: impl FnOnce(&mut Self, &mut Scanner<'_>) -> Result<(), FrameFault>,
     ) -> Result<(), FrameFault> {
         if self.span(member).is_some() {
-            return Err(FrameFault::Duplicate(member.key()));
+            return Err(FrameFault::Duplicate(member));
         }
         let start = scanner.pos();
         consume(self, scanner)?;
@@ -170,8 +172,8 @@ impl Members {
         if self.raw(bytes, Member::JsonRpc) != Some(b"\"2.0\"") {
             return Err(FrameFault::Version);
         }
-        if let Some(key) = self.ambiguous() {
-            return Err(FrameFault::Ambiguous(key));
+        if let Some(member) = self.ambiguous() {
+            return Err(FrameFault::Ambiguous(member));
         }
         let (result, error) = (self.span(Member::Result).is_some(), self.span(Member::Error).is_some());
         if let Some(method) = self.raw(bytes, Member::Method) {
@@ -216,20 +218,20 @@ impl Members {
         })
     }
 
-    /// The key of a routing member that is there both in its exact spelling and in another case.
-    fn ambiguous(&self) -> Option<&'static str> {
+    /// A routing member that is there both in its exact spelling and in another case.
+    fn ambiguous(&self) -> Option<Member> {
         if self.shadows == 0 {
             return None;
         }
         let twice = |member: Member| self.shadows & bit(member) != 0 && self.span(member).is_some();
-        ROUTING.iter().find(|&&member| twice(member)).map(|member| member.key())
+        ROUTING.into_iter().find(|&member| twice(member))
     }
 }
 
 /// What a key names once its escapes are decoded: `m\u0065thod` is `method`.
 #[inline]
 fn look_up(scanner: &Scanner<'_>, key: Text, table: fn(&[u8]) -> Found) -> Found {
-    let raw = &scanner.bytes()[key.start..key.end];
+    let raw = &scanner.bytes()[key.range()];
     if !key.escaped {
         return table(raw);
     }

@@ -9,16 +9,22 @@ use super::FrameFault;
 pub const MAX_DEPTH: usize = 1024;
 const WORDS: usize = MAX_DEPTH / 64;
 
-/// The inside of a JSON string: the range without its quotes.
+/// The inside of a JSON string, without its quotes. Small enough to be returned in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Text {
-    pub(super) start: usize,
-    pub(super) end: usize,
+    start: u32,
+    end: u32,
     /// Holds at least one backslash escape.
     pub(super) escaped: bool,
 }
 
-/// A cursor over one JSON text. The text must be valid UTF-8 already.
+impl Text {
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A cursor over one JSON text, which must be valid UTF-8 already and shorter than 4 GiB.
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     pos: usize,
@@ -228,7 +234,7 @@ impl<'a> Scanner<'a> {
         }
         let end = self.pos;
         self.pos += 1;
-        Ok(Text { start, end, escaped })
+        Ok(Text { start: start as u32, end: end as u32, escaped })
     }
 
     fn escape(&mut self) -> Result<(), FrameFault> {
@@ -291,30 +297,36 @@ impl<'a> Scanner<'a> {
 /// Length of the prefix that needs no attention inside a string: no quote, no backslash, no control character.
 #[inline]
 fn plain_prefix(bytes: &[u8]) -> usize {
-    const WIDE: usize = 32;
-    let mut at = 0;
-    while let Some(word) = bytes.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
-        let stops = stop_bits(u64::from_le_bytes(word));
+    const WORDS_FIRST: usize = 4;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let stops = stop_bits(u64::from_le_bytes(*word));
         if stops != 0 {
-            return at + (stops.trailing_zeros() / 8) as usize;
+            return index * 8 + (stops.trailing_zeros() / 8) as usize;
         }
-        at += 8;
-        if at == WIDE {
-            // A long string: wide steps that the compiler turns into vector code.
-            at += bytes[at..].chunks_exact(WIDE).take_while(|chunk| !has_stop(chunk)).count() * WIDE;
+        if index + 1 == WORDS_FIRST {
+            return plain_prefix_of_long(bytes, WORDS_FIRST * 8);
         }
     }
+    words.len() * 8 + tail.iter().take_while(|&&byte| !is_stop(byte)).count()
+}
+
+/// As [`plain_prefix`], for strings whose first `at` bytes are plain: wide steps that become vector code.
+#[inline(never)]
+fn plain_prefix_of_long(bytes: &[u8], at: usize) -> usize {
+    let (chunks, _) = bytes[at..].as_chunks::<32>();
+    let at = at + chunks.iter().take_while(|chunk| !has_stop(*chunk)).count() * 32;
     at + bytes[at..].iter().take_while(|&&byte| !is_stop(byte)).count()
 }
 
 #[inline]
 fn is_stop(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 #[inline]
-fn has_stop(chunk: &[u8]) -> bool {
-    chunk.iter().fold(false, |found, &byte| found | is_stop(byte))
+fn has_stop(chunk: &[u8; 32]) -> bool {
+    chunk.iter().fold(0, |found, &byte| found | u8::from(is_stop(byte))) != 0
 }
 
 /// The lowest set bit marks the first byte that is a quote, a backslash or below 0x20 (higher marks may be false).

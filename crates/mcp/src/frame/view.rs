@@ -33,7 +33,7 @@ pub fn fields(raw: &[u8]) -> Fields<'_> {
     let outcome = scanner.object(|scanner, key| {
         let start = scanner.pos();
         scanner.value()?;
-        let inside = &raw[key.start..key.end];
+        let inside = &raw[key.range()];
         if let Some(key) = if key.escaped { decode(inside) } else { plain(inside) } {
             found.push((key, Json { raw: &raw[start..scanner.pos()], start }));
         }

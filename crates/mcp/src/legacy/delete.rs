@@ -28,7 +28,7 @@ pub(crate) async fn delete(caller: &Caller) -> Response<Body> {
     if let Err(Full) = state.revoked.insert(session.uid, session.expires, unix_now()) {
         let error = McpError::new(Problem::Overloaded)
             .detail("sessions.max_entries sessions are already ended and not expired yet")
-            .retry_after(std::time::Duration::from_secs(60));
+            .retry_after(std::time::Duration::from_mins(1));
         return reply::error(&error, None);
     }
     state.journal.forget(session.uid);

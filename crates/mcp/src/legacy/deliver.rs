@@ -9,7 +9,7 @@ use super::{
 use crate::{
     caller::{Caller, Tally, reason},
     drain::Draining,
-    errors::McpError,
+    errors::{McpError, Problem},
     ids::Epoch,
     reply,
     source::{Event, Source},
@@ -91,12 +91,10 @@ pub(crate) fn attach(
 ) -> Response<Body> {
     let draining = ends_on_drain.then(|| Draining::new(&caller.drain));
     caller.notes.lock().streaming = true;
-    match EventBody::attach(stream, position, caller.shared.keep_alive, draining) {
-        Some(body) => reply::events(Body::boxed(body)),
-        None => {
-            let error = McpError::new(crate::errors::Problem::SessionDead)
-                .detail("the stream's log no longer holds the event; open a new stream");
-            reply::error(&error, None)
-        }
+    if let Some(body) = EventBody::attach(stream, position, caller.shared.keep_alive, draining) {
+        return reply::events(Body::boxed(body));
     }
+    let error = McpError::new(Problem::SessionDead)
+        .detail("the stream's log no longer holds the event; open a new stream");
+    reply::error(&error, None)
 }

@@ -85,15 +85,16 @@ impl Pump {
                 stream.room().await;
                 source.next().await
             };
-            let event = match until {
-                Some(until) => match clock::timeout_at(until, event).await {
-                    Ok(event) => event,
-                    Err(clock::Elapsed) => return Stopped::Broken(Problem::Timeout),
-                },
-                None => tokio::select! {
+            let event = if let Some(until) = until {
+                let Ok(event) = clock::timeout_at(until, event).await else {
+                    return Stopped::Broken(Problem::Timeout);
+                };
+                event
+            } else {
+                tokio::select! {
                     event = event => event,
                     () = stream.abandoned(retention) => return Stopped::Broken(Problem::UpstreamLost),
-                },
+                }
             };
             match event {
                 Ok(Some(event)) => {

@@ -29,7 +29,8 @@ pub(crate) struct Session {
     server: Arc<str>,
     principal: [u8; 32],
     endpoint: Option<EndpointKey>,
-    upstream_session: Option<Arc<str>>,
+    /// The server's id for it.
+    inner_id: Option<Arc<str>>,
     epoch: Epoch,
 }
 
@@ -71,7 +72,7 @@ impl Session {
 
     /// The session of a token.
     pub(crate) fn of(caller: &Caller, token: SessionToken) -> Self {
-        let upstream_session = token.upstream_session.map(Arc::from);
+        let inner_id = token.upstream_session.map(Arc::from);
         Self {
             uid: token.uid,
             version: token.version,
@@ -80,7 +81,7 @@ impl Session {
             server: Arc::clone(&caller.server.name),
             principal: caller.principal,
             endpoint: caller.server.endpoint(token.endpoint),
-            upstream_session,
+            inner_id,
             epoch: token.epoch,
         }
     }
@@ -90,7 +91,7 @@ impl Session {
         if let Some(binding) = caller.shared.state.journal.get(self.uid, clock::now()) {
             return Bound::To(binding);
         }
-        match (&self.upstream_session, &self.endpoint) {
+        match (&self.inner_id, &self.endpoint) {
             // The server keeps no session: any endpoint will do.
             (None, _) => Bound::To(Binding { endpoint: None, upstream_session: None, epoch: self.epoch }),
             (Some(session), Some(endpoint)) => Bound::To(Binding {

@@ -9,10 +9,13 @@ const TOOLS_MAX: usize = 10_000;
 /// Servers remembered.
 const SERVERS_MAX: usize = 4096;
 
+/// By name: whether it may be called again.
+type Tools = HashMap<Box<str>, bool>;
+
 /// Tools that may be called again, by server.
 #[derive(Default)]
 pub(crate) struct Hints {
-    servers: Mutex<HashMap<Arc<str>, HashMap<Box<str>, bool>>>,
+    servers: Mutex<HashMap<Arc<str>, Tools>>,
 }
 
 impl Hints {

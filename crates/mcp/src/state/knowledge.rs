@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long an answer is believed. A server that learns the modern era is noticed within this time.
-const BELIEVED: Duration = Duration::from_secs(300);
+const BELIEVED: Duration = Duration::from_mins(5);
 /// Servers remembered. There are as many as the configuration names, over all reloads.
 const SERVERS_MAX: usize = 4096;
 
