@@ -315,18 +315,20 @@ fn plain_prefix(bytes: &[u8]) -> usize {
 #[inline(never)]
 fn plain_prefix_of_long(bytes: &[u8], at: usize) -> usize {
     let (chunks, _) = bytes[at..].as_chunks::<32>();
-    let at = at + chunks.iter().take_while(|chunk| !has_stop(*chunk)).count() * 32;
+    let at = at + chunks.iter().take_while(|chunk| !has_stop(chunk)).count() * 32;
     at + bytes[at..].iter().take_while(|&&byte| !is_stop(byte)).count()
 }
 
 #[inline]
 fn is_stop(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 #[inline]
 fn has_stop(chunk: &[u8; 32]) -> bool {
-    chunk.iter().fold(0, |found, &byte| found | u8::from(is_stop(byte))) != 0
+    // Without branches, so that it becomes vector code.
+    let stop = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    chunk.iter().fold(0, |found, &byte| found | stop(byte)) != 0
 }
 
 /// The lowest set bit marks the first byte that is a quote, a backslash or below 0x20 (higher marks may be false).
