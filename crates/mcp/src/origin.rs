@@ -58,7 +58,8 @@ impl OriginPolicy {
             return Ok(());
         }
         let (scheme, from) = split_origin(origin).ok_or_else(|| refuse("Origin is not allowed"))?;
-        let known = is_ours || tls || host_name(host).parse::<IpAddr>().is_ok() || local_only;
+        let known =
+            is_ours || (tls && scheme == "https") || host_name(host).parse::<IpAddr>().is_ok() || local_only;
         let same = known && same_authority(from, host, scheme);
         if same || (local_only && is_loopback_name(host_name(from))) {
             return Ok(());
@@ -184,6 +185,10 @@ mod tests {
         assert!(!check(&none, PUBLIC, false, "10.0.0.5:8443", Some("http://10.0.0.5")));
         assert!(check(&none, PUBLIC, true, "gw.example", Some("https://gw.example:443")));
         assert!(!check(&none, PUBLIC, true, "gw.example", Some("http://localhost")));
+        assert!(
+            !check(&none, PUBLIC, true, "gw.example", Some("http://gw.example")),
+            "a page without TLS proves nothing"
+        );
         let public = OriginPolicy::new(&[], &[], Some("https://gw.example/base"));
         assert!(
             !check(&public, PUBLIC, false, "gw.example", Some("https://gw.example")),
