@@ -5,8 +5,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use std::{fmt, net::SocketAddr, time::Duration};
-use tokio::net::TcpStream;
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::net::TcpSocket;
 
 /// Time for one whole request.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -49,13 +53,20 @@ impl std::error::Error for Broken {}
 #[derive(Debug)]
 pub struct Caller {
     address: SocketAddr,
+    source: Option<IpAddr>,
     sender: Option<http1::SendRequest<Full<Bytes>>>,
 }
 
 impl Caller {
     /// A client of `address`; it connects with its first request.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None }
+        Self { address, source: None, sender: None }
+    }
+
+    /// The same, with connections that come from `source`.
+    #[must_use]
+    pub fn from(self, source: Option<IpAddr>) -> Self {
+        Self { source, ..self }
     }
 
     /// Forgets the connection: the next request opens a new one.
@@ -110,7 +121,11 @@ impl Caller {
     }
 
     async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>> {
-        let socket = TcpStream::connect(self.address).await?;
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = self.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        let socket = socket.connect(self.address).await?;
         socket.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         // Ends with the sender or with the peer; errors reach the request that was under way.

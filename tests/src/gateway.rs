@@ -1,6 +1,10 @@
 //! One running gateway: a configuration in a folder of its own, ports that the kernel chose.
 
 use crate::{Result, metrics::Metrics, place, process::Process};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{
@@ -10,6 +14,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 
 /// Time a gateway gets to start.
 const START: Duration = Duration::from_secs(20);
@@ -18,7 +23,7 @@ const START: Duration = Duration::from_secs(20);
 const COMMON: &str = "\
 server:
   host: 127.0.0.1
-  port: 0
+  port: {PORT}
 {SERVER}admin:
   host: 127.0.0.1
   port: 0
@@ -34,11 +39,18 @@ sessions:
 /// A configuration in the making.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    port: u16,
     server: String,
     rest: String,
 }
 
 impl Config {
+    /// Binds this port instead of a free one.
+    #[must_use]
+    pub fn port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     /// Adds lines to the block `server`, each `key: value`.
     #[must_use]
     pub fn server(mut self, lines: &[&str]) -> Self {
@@ -58,7 +70,8 @@ impl Config {
 
     /// The document, with `folder` for the files it names.
     pub fn render(&self, folder: &Path) -> String {
-        let text = COMMON.replace("{SERVER}", &self.server) + &self.rest;
+        let text =
+            COMMON.replace("{SERVER}", &self.server).replace("{PORT}", &self.port.to_string()) + &self.rest;
         text.replace("{FOLDER}", &folder.display().to_string())
     }
 }
@@ -145,6 +158,27 @@ impl Gateway {
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.process.ended(limit).await
+    }
+
+    /// `POST` to the admin socket: the status and the body of the answer.
+    pub async fn admin_post(&self, path: &str) -> Result<(u16, String)> {
+        let socket = UnixStream::connect(self.socket()).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let driver = tokio::spawn(connection);
+        let request = Request::post(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        driver.abort();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// Resident memory in KiB.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| "no VmRSS in /proc".into())
     }
 
     /// Reads its metrics.

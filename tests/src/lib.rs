@@ -5,8 +5,10 @@
 
 pub mod client;
 pub mod conformance;
+pub mod crowd;
 pub mod fixture;
 pub mod gateway;
+pub mod haproxy;
 pub mod load;
 pub mod mcp;
 pub mod metrics;

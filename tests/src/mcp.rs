@@ -5,7 +5,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, header};
 use serde_json::{Value, json};
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Newest version with a handshake.
 pub const LEGACY: &str = "2025-11-25";
@@ -70,6 +73,12 @@ impl Client {
     #[must_use]
     pub fn with_key(self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self }
+    }
+
+    /// The same, with connections that come from `source`.
+    #[must_use]
+    pub fn from(self, source: Option<IpAddr>) -> Self {
+        Self { caller: self.caller.from(source), ..self }
     }
 
     /// The session, once there is one.

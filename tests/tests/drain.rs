@@ -1,0 +1,133 @@
+//! Gateways stop and reload under load, and no client notices.
+
+#![allow(clippy::print_stdout, reason = "prints the tables that people read")]
+
+use holdfast_tests::{
+    Result,
+    crowd::{Crowd, Mix, Target},
+    fixture::{Fixture, Options},
+    gateway::{Config, Gateway},
+    haproxy::Haproxy,
+    load, soak, wait,
+};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+/// Time a drained gateway gets to end.
+const END: Duration = Duration::from_mins(1);
+/// Time for the load between two steps.
+const BETWEEN: Duration = Duration::from_mins(5);
+/// Clients of every kind that may not notice anything.
+const MIX: Mix = Mix { plain: 8, legacy: 4, modern: 4, record: 4, record_ms: 5 };
+
+fn config(replicas: &[Fixture; 2]) -> Config {
+    Config::default().server(&["drain_delay: 1s", "max_drain: 20s"]).root(&format!(
+        "\
+mcp:
+  servers:
+    - {{name: tools, endpoints: [{}, {}]}}
+apis:
+  - {{name: plain, path_prefix: /plain, endpoints: ['http://{}', 'http://{}']}}
+",
+        replicas[0].mcp(),
+        replicas[1].mcp(),
+        replicas[0].address(),
+        replicas[1].address()
+    ))
+}
+
+async fn replicas() -> Result<[Fixture; 2]> {
+    let (one, two) =
+        tokio::try_join!(Fixture::start(Options::named("one")), Fixture::start(Options::named("two")))?;
+    Ok([one, two])
+}
+
+fn target(address: std::net::SocketAddr) -> Target {
+    Target { address, mcp: "/mcp/tools".to_owned(), plain: "/plain".to_owned(), source: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_fails() -> Result {
+    let (rounds, requests) = if soak() { (8, 100_000) } else { (2, 5_000) };
+    let replicas = replicas().await?;
+    let mut gateways = [Gateway::start(&config(&replicas)).await?, Gateway::start(&config(&replicas)).await?];
+    let haproxy = Haproxy::start(&[gateways[0].address, gateways[1].address]).await?;
+    let crowd = Crowd::start(&target(haproxy.address), MIX).await?;
+    for round in 0..rounds {
+        // A share of the load before each stop, so that sessions and connections are in use on both sides.
+        crowd.safe_requests(requests * (round + 1) / (rounds + 1), BETWEEN).await?;
+        let index = usize::try_from(round % 2)?;
+        let gateway = &mut gateways[index];
+        gateway.signal(Signal::SIGTERM)?;
+        let status = gateway.ended(END).await?;
+        assert!(status.success(), "a drained gateway ended with {status}:\n{}", gateway.log());
+        *gateway = Gateway::start(&config(&replicas).port(gateway.address.port())).await?;
+        haproxy.up(index).await?;
+    }
+    crowd.safe_requests(requests, BETWEEN).await?;
+    let tallies = crowd.finish().await?;
+    load::print(&format!("{rounds} gateways drained behind HAProxy"), &tallies.all());
+    let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
+    assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), haproxy.log());
+    Ok(())
+}
+
+/// Two documents that differ in what a request meets, so that a reload is no idle act.
+fn variant(replicas: &[Fixture; 2], turn: usize) -> Config {
+    let strategy = if turn.is_multiple_of(2) { "round_robin" } else { "p2c_ewma" };
+    config(replicas).root(&format!("routing: {{strategy: {strategy}}}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_reloads_under_load_fail_no_request() -> Result {
+    let reloads = if soak() { 1_000 } else { 200 };
+    let replicas = replicas().await?;
+    let gateway = Gateway::start(&variant(&replicas, 0)).await?;
+    let first = generation(&gateway).await?;
+    let crowd = Crowd::start(&target(gateway.address), MIX).await?;
+    for turn in 1..=reloads {
+        gateway.rewrite(&variant(&replicas, turn))?;
+        let (status, body) = gateway.admin_post("/reload").await?;
+        assert_eq!(status, 200, "reload {turn}: {body}");
+    }
+    let tallies = crowd.finish().await?;
+    load::print(&format!("{reloads} reloads"), &tallies.all());
+    let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
+    assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), gateway.log());
+    let reached = generation(&gateway).await?;
+    assert!((reached - first - f64::from(u32::try_from(reloads)?)).abs() < 0.5, "from {first} to {reached}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_reload_is_refused_with_a_message_and_changes_nothing() -> Result {
+    let replicas = replicas().await?;
+    let gateway = Gateway::start(&config(&replicas)).await?;
+    let first = generation(&gateway).await?;
+    let crowd = Crowd::start(&target(gateway.address), MIX).await?;
+    for (bad, named) in [
+        ("routing: {strategy: fastest}\n", "fastest"),
+        ("no_such_key: 1\n", "no_such_key"),
+        ("apis: [{name: plain\n", "holdfast.yaml"),
+    ] {
+        gateway.rewrite(&Config::default().root(bad))?;
+        let (status, body) = gateway.admin_post("/reload").await?;
+        assert!((400..500).contains(&status), "{bad:?} was answered {status}: {body}");
+        assert!(body.contains(named), "the message does not name {named:?}: {body}");
+    }
+    // The signal has nobody to answer to: it tells the log.
+    gateway.signal(Signal::SIGHUP)?;
+    let told = || std::future::ready(gateway.log().contains("holdfast.yaml").then_some(()));
+    wait::until("the log tells of the refused reload", END, told).await?;
+    assert!((generation(&gateway).await? - first).abs() < 0.5);
+    let tallies = crowd.finish().await?;
+    assert!(tallies.safe_good() > 0);
+    assert!(tallies.safe_failures().is_empty(), "{:#?}", tallies.safe_failures());
+    Ok(())
+}
+
+async fn generation(gateway: &Gateway) -> Result<f64> {
+    let metrics = gateway.metrics().await?;
+    assert_eq!(metrics.count("holdfast_config_generation"), 1, "{}", metrics.text());
+    Ok(metrics.sum("holdfast_config_generation", &[]))
+}
