@@ -34,7 +34,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         4 => Just(Op::Admit),
         4 => (0usize..4, ending).prop_map(|(permit, ending)| Op::Finish(permit, ending)),
-        1 => prop::sample::select(vec![1u64, 150, 400, 1_000, 2_500, 6_000]).prop_map(Op::Wait),
+        1 => prop::sample::select(vec![1u64, 90, 150, 400, 900, 950, 1_000, 1_800, 2_500, 6_000]).prop_map(Op::Wait),
     ];
     prop::collection::vec(op, 1..200)
 }

@@ -70,6 +70,7 @@ proptest! {
             prop_assert!(passed, "{:?}", verdict);
         }
         let Verdict::Limited { retry_after } = cell.acquire(&rule, start, 1) else { panic!("burst is over") };
+        prop_assert_eq!(retry_after.as_nanos(), 1_000_000_000u128.div_ceil(u128::from(limit)));
         let passed = matches!(cell.acquire(&rule, start + retry_after, 1), Verdict::Allowed { .. });
         prop_assert!(passed);
         prop_assert!(!cell.idle(start));

@@ -16,7 +16,7 @@ mod view;
 
 use crate::{
     breaker::Seen,
-    endpoint::{EndpointState, Permit, Refused, Roster},
+    endpoint::{EndpointState, Permit, Phase, Refused, Roster},
     outcome::EndpointId,
     sync::{AtomicU64, Mutex, Ordering},
 };
@@ -112,7 +112,7 @@ pub struct Picked {
 pub struct NoEndpoint {
     /// The reason.
     pub why: NoEndpointWhy,
-    /// When one may be available again, if that is known.
+    /// When the first open breaker may be probed, if one is open: an outcome of probes in flight cannot be foretold.
     pub retry_after: Option<Duration>,
 }
 
@@ -299,8 +299,11 @@ impl Balancer {
         } else {
             NoEndpointWhy::AllUnhealthy
         };
-        let next = weighted().filter(refusing).filter_map(|member| member.state.next_change(now)).min();
-        NoEndpoint { why, retry_after: next.map(|at| at.saturating_duration_since(now)) }
+        let until = |member: &Member| match member.state.breaker_phase(now) {
+            Phase::Refusing { until } => Some(until.saturating_duration_since(now)),
+            Phase::Admitting | Phase::Probing => None,
+        };
+        NoEndpoint { why, retry_after: weighted().filter_map(until).min() }
     }
 }
 
