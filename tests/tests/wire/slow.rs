@@ -25,8 +25,8 @@ async fn attack(title: &str, options: &[&str], path: &str) -> Result {
     unharmed(title, crowd, &site).await?;
     let none_left = async || {
         let metrics = site.gateway.metrics().await.ok()?;
-        let open = metrics.sum("holdfast_connections_open", &[]);
-        (metrics.count("holdfast_connections_open") > 0 && open < 1.0).then_some(())
+        let open = metrics.sum("holdfast_edge_connections_open", &[]);
+        (metrics.count("holdfast_edge_connections_open") > 0 && open < 1.0).then_some(())
     };
     wait::until("all connections of the attack are closed", GONE, none_left).await
 }

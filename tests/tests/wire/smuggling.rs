@@ -127,6 +127,20 @@ async fn malformed_chunks_are_refused() -> Result {
 async fn pipelined_requests_are_answered_in_order() -> Result {
     let site = Site::start(&[]).await?;
     let requests = [0, 1, 2].map(|n| format!("GET /plain/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).concat();
+    let done = |text: &str| text.contains("GET /plain/2\n");
+    let answers = raw::until(site.gateway.address, requests.as_bytes(), done).await?;
+    assert_eq!(raw::statuses(answers.as_bytes()), [200, 200, 200], "{answers}");
+    let places = [0, 1, 2].map(|n| answers.find(&format!("GET /plain/{n}\n")));
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{answers}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunked_body_with_trailers_ends_where_it_says() -> Result {
+    let site = Site::start(&[]).await?;
+    let request = "POST /plain/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
+                   2;name=value\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\nGET /plain/next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let done = |text: &str| text.contains("GET /plain/next\n");
     let answers = raw::until(site.gateway.address, request.as_bytes(), done).await?;
     assert_eq!(raw::statuses(answers.as_bytes()), [200, 200], "{answers}");
     Ok(())
