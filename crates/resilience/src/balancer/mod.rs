@@ -20,7 +20,7 @@ use crate::{
     outcome::EndpointId,
     sync::{AtomicU64, Mutex, Ordering},
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use fastrand::Rng;
 use hashing::Tables;
 pub use hashing::hash_key;
@@ -183,8 +183,7 @@ impl Balancer {
         key: Option<u64>,
         tried: &Tried,
     ) -> Result<Picked, NoEndpoint> {
-        self.refresh(now);
-        let view = self.view.load();
+        let view = self.current(now);
         let hashed = self.tables.any();
         let key = if hashed { key.unwrap_or_else(|| rng.u64(..)) } else { 0 };
         if tried.is_empty()
@@ -219,16 +218,17 @@ impl Balancer {
         self.member(picked.id).map(|member| member.state.admit(now, rng))
     }
 
-    /// Rebuilds an outdated view. While one worker does, the others go on with the old one: what it wrongly offers
+    /// The view, rebuilt if it is outdated. While one worker does, the others go on with the old one: what it wrongly offers
     /// refuses to admit.
     #[inline]
-    fn refresh(&self, now: Instant) {
-        let current = self.view.load();
-        if current.version == self.roster.version() && current.valid_until.is_none_or(|until| now < until) {
-            return;
+    fn current(&self, now: Instant) -> Guard<Arc<View>> {
+        let view = self.view.load();
+        if view.version == self.roster.version() && view.valid_until.is_none_or(|until| now < until) {
+            return view;
         }
-        drop(current);
+        drop(view);
         self.rebuild(now);
+        self.view.load()
     }
 
     #[cold]
@@ -324,8 +324,9 @@ pub(crate) struct Chooser<'a> {
 
 impl Chooser<'_> {
     #[inline]
-    fn cost(&self, position: u32) -> f32 {
-        self.members[position as usize].state.cost(self.now)
+    fn costs(&self, a: u32, b: u32) -> (f32, f32) {
+        let (a, b) = (&self.members[a as usize].state, &self.members[b as usize].state);
+        a.costs(b, self.now)
     }
 
     #[inline]

@@ -29,7 +29,8 @@ pub(crate) fn choose(from: &Chooser<'_>, rng: &mut Rng) -> Option<u32> {
 
 #[inline]
 fn cheaper(from: &Chooser<'_>, a: u32, b: u32, rng: &mut Rng) -> u32 {
-    match from.cost(a).partial_cmp(&from.cost(b)) {
+    let (cost_a, cost_b) = from.costs(a, b);
+    match cost_a.partial_cmp(&cost_b) {
         Some(Ordering::Less) => a,
         Some(Ordering::Greater) => b,
         Some(Ordering::Equal) | None => {

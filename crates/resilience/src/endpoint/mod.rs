@@ -197,6 +197,14 @@ impl EndpointState {
         self.load.cost(self.timeline.nanos(now))
     }
 
+    /// Both costs. Endpoints that were created together share an origin, and one conversion of `now` does.
+    #[inline]
+    pub(crate) fn costs(&self, other: &Self, now: Instant) -> (f32, f32) {
+        let at = self.timeline.nanos(now);
+        let same = self.timeline == other.timeline;
+        (self.load.cost(at), if same { other.load.cost(at) } else { other.cost(now) })
+    }
+
     pub(crate) fn seen(&self, now: Instant) -> Seen {
         self.look(self.timeline.nanos(now))
     }
@@ -224,8 +232,7 @@ impl EndpointState {
     }
 
     #[inline]
-    fn judge(&self, ticket: Ticket, outcome: Outcome, latency: u64, now: Instant, chance: u32) {
-        let at = self.timeline.nanos(now);
+    fn judge(&self, ticket: Ticket, outcome: Outcome, latency: u64, (now, at): (Instant, u64), chance: u32) {
         let Outcome::Failed(kind) = outcome else {
             if let Some(outlier) = &self.outlier {
                 outlier.succeeded();

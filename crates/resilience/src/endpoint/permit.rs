@@ -72,7 +72,7 @@ impl Permit {
         if outcome == Outcome::Ok && self.first_byte.is_none() {
             self.state.load.observe(latency, at);
         }
-        self.state.judge(ticket, outcome, latency, now, self.chance);
+        self.state.judge(ticket, outcome, latency, (now, at), self.chance);
     }
 }
 
