@@ -17,28 +17,26 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         Ok(loaded) => loaded,
         Err(report) if args.json => {
             writeln!(std::io::stdout(), "{}", report.to_json())?;
-            return Err(Failure::Invalid(report.summary()));
+            return Err(Failure::Invalid(report.to_string()));
         }
         Err(report) => return Err(Failure::Invalid(report.render(colour))),
     };
-    let warnings = loaded.warning_report();
+    let warnings = &loaded.warnings;
+    let options = PrintOptions { defaults: !args.no_defaults, ..PrintOptions::default() };
     if args.json {
-        writeln!(std::io::stdout(), "{}", loaded.to_json())?;
+        let warnings: Vec<_> = warnings.iter().map(holdfast_config::Diagnostic::to_json).collect();
+        let object = serde_json::json!({ "diagnostics": warnings, "effective": loaded.print(options) });
+        writeln!(std::io::stdout(), "{object}")?;
     } else {
-        if let Some(warnings) = &warnings {
-            write!(std::io::stderr(), "{}", warnings.render(colour))?;
-        }
+        write!(std::io::stderr(), "{}", holdfast_config::render(warnings, colour))?;
         if !args.quiet {
-            let text = loaded.print(PrintOptions { defaults: !args.no_defaults });
-            std::io::stdout().write_all(text.as_bytes())?;
+            std::io::stdout().write_all(loaded.print(options).as_bytes())?;
         }
     }
-    match warnings {
-        Some(warnings) if args.deny_warnings => {
-            Err(Failure::Invalid(format!("{} (--deny-warnings)", warnings.summary())))
-        }
-        _ => Ok(()),
+    if args.deny_warnings && !warnings.is_empty() {
+        return Err(Failure::Invalid(format!("{} warnings, and --deny-warnings is given", warnings.len())));
     }
+    Ok(())
 }
 
 /// Prints the JSON Schema.

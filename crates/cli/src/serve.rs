@@ -2,7 +2,7 @@
 
 use crate::args::ServeArgs;
 use crate::exit::Failure;
-use holdfast_config::{Source, flags};
+use holdfast_config::{Source, config_from_flags};
 use holdfast_gateway::{ServeError, ServeOptions};
 use std::io::{IsTerminal as _, Write as _};
 
@@ -31,7 +31,7 @@ fn sources(args: &ServeArgs) -> Result<Vec<Source>, Failure> {
             "--print-config shows what flags stand for; for files use 'holdfast check FILE'".to_owned(),
         )),
         (false, false) => Ok(args.config.iter().cloned().map(Source::File).collect()),
-        (true, true) => Ok(vec![flags::config_from_flags(&args.mcp, &args.http, args.listen)]),
+        (true, true) => Ok(vec![config_from_flags(&args.mcp, &args.http, Some(args.listen))]),
         (false, true) => Err(Failure::Invalid(
             "give either --config or --mcp/--http; 'holdfast serve --print-config --mcp ...' prints the flags as a file \
              to add to"

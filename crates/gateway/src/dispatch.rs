@@ -1,0 +1,195 @@
+//! The way of a request through a snapshot: health, metadata, route, identity, service, record.
+
+use crate::gateway::Gateway;
+use crate::local;
+use crate::metadata::WELL_KNOWN;
+use crate::runtime::{ApiEntry, McpRoute, Route, Runtime};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestContext};
+use holdfast_identity::{AuthError, Authenticator};
+use holdfast_resilience::Deadline;
+use holdfast_telemetry::{RecordOutcome, RouteMetrics};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Widest deadline a request starts with; each route narrows it.
+const DEADLINE_MAX: Duration = Duration::from_hours(1);
+
+thread_local! {
+    /// One generator per worker: request ids and spans.
+    static RNG: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
+}
+
+impl Handler for Gateway {
+    async fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response<Body> {
+        let runtime = self.runtime();
+        let path = request.uri().path();
+        if let Some(response) = self.health(&request) {
+            return response;
+        }
+        if path.starts_with(WELL_KNOWN) {
+            return runtime.metadata.get(path).map_or_else(local::no_route, local::metadata);
+        }
+        match runtime.routes.find(path) {
+            Some(Route::Api(entry)) => self.api(entry, request, connection).await,
+            Some(Route::Mcp(route)) => Box::pin(self.mcp(&runtime, route, request, connection)).await,
+            None => self.unrouted(&request, connection),
+        }
+    }
+}
+
+impl Gateway {
+    /// `/health`, `/ready`, `/healthz` on every listener: not recorded, not counted, nothing asked of anybody.
+    fn health(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let response = match request.uri().path() {
+            "/health" => local::alive(),
+            "/ready" | "/healthz" => local::ready(self.is_ready()),
+            _ => return None,
+        };
+        match *request.method() {
+            Method::GET | Method::HEAD => Some(response),
+            _ => Some(local::method_not_allowed()),
+        }
+    }
+
+    async fn api(
+        &self,
+        entry: &ApiEntry,
+        mut request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response<Body> {
+        let mut pending = Pending::new(&request, connection, (&entry.name, &entry.metrics), &self.defaults);
+        let response = match identify(&entry.authenticator, &mut request, &mut pending.context) {
+            Ok(()) => entry.route.handle(&mut pending.context, request).await,
+            Err(error) => local::unauthenticated(&error, None),
+        };
+        pending.finish(response)
+    }
+
+    async fn mcp(
+        &self,
+        runtime: &Runtime,
+        route: &McpRoute,
+        mut request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response<Body> {
+        let name = server_name(runtime, request.uri().path());
+        let entry = name.and_then(|name| Some((route.entries.get(name)?, route.service.server(name)?)));
+        let Some((entry, server)) = entry else {
+            let mut pending = Pending::new(&request, connection, (&route.name, &route.metrics), &self.defaults);
+            pending.context.record.outcome = RecordOutcome::Rejected;
+            pending.context.record.reason = "no_server";
+            return pending.finish(route.service.no_server(name));
+        };
+        let mut pending = Pending::new(&request, connection, (&entry.name, &entry.metrics), &self.defaults);
+        // A preflight carries no credential (Fetch, "CORS-preflight request"); the service answers it and nothing else.
+        let outcome = if request.method() == Method::OPTIONS {
+            Ok(())
+        } else {
+            identify(&entry.authenticator, &mut request, &mut pending.context)
+        };
+        let response = match outcome {
+            Ok(()) => route.service.handle(&mut pending.context, request, server, connection).await,
+            Err(error) => local::unauthenticated(&error, entry.metadata_url.as_deref()),
+        };
+        pending.finish(response)
+    }
+
+    fn unrouted(&self, request: &Request<Incoming>, connection: &Arc<ConnectionInfo>) -> Response<Body> {
+        let mut pending = Pending::new(request, connection, (&self.no_route_name, &self.no_route_metrics), &self.defaults);
+        pending.context.record.outcome = RecordOutcome::Rejected;
+        pending.context.record.reason = "no_route";
+        pending.finish(local::no_route())
+    }
+}
+
+/// The path segment behind `mcp.path`; `None` for the path itself.
+fn server_name<'a>(runtime: &Runtime, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(runtime.config.mcp.path.as_str())?;
+    let name = rest.trim_matches('/');
+    (!name.is_empty()).then_some(name)
+}
+
+/// Names the principal by the route's rules and removes what authenticated it.
+fn identify(
+    authenticator: &Authenticator,
+    request: &mut Request<Incoming>,
+    context: &mut RequestContext,
+) -> Result<(), AuthError> {
+    if !authenticator.is_required() {
+        return Ok(());
+    }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match authenticator.authenticate(request.headers(), unix) {
+        Ok(principal) => {
+            context.record.subject = Some(Arc::clone(&principal.subject));
+            context.principal = principal;
+            authenticator.strip(request.headers_mut());
+            Ok(())
+        }
+        Err(error) => {
+            context.record.outcome = RecordOutcome::Rejected;
+            context.record.reason = error.reason();
+            Err(error)
+        }
+    }
+}
+
+/// A request that has no answer yet. Dropped without one, the client went away first, and the record says so.
+struct Pending<'a> {
+    context: RequestContext,
+    metrics: &'a Arc<RouteMetrics>,
+    finished: bool,
+}
+
+impl<'a> Pending<'a> {
+    fn new(
+        request: &Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+        (route, metrics): (&Arc<str>, &'a Arc<RouteMetrics>),
+        defaults: &ContextDefaults,
+    ) -> Self {
+        let deadline = Deadline::after(Instant::now(), DEADLINE_MAX);
+        let mut context = RNG.with_borrow_mut(|rng| {
+            RequestContext::begin(request, connection, deadline, rng, defaults)
+        });
+        context.route = Arc::clone(route);
+        context.record.route = Some(Arc::clone(route));
+        Self { context, metrics, finished: false }
+    }
+
+    /// Hands the record to the body, which completes it.
+    fn finish(mut self, response: Response<Body>) -> Response<Body> {
+        self.finished = true;
+        let (mut parts, body) = response.into_parts();
+        if !parts.headers.contains_key(holdfast_edge::REQUEST_ID) {
+            parts.headers.insert(holdfast_edge::REQUEST_ID, self.context.id.header_value());
+        }
+        let mut record = std::mem::take(&mut self.context.record);
+        record.status = parts.status.as_u16();
+        record.first_byte = Some(self.context.started.elapsed());
+        let body = body.recorded(record, Some(Arc::clone(self.metrics)), self.context.started);
+        Response::from_parts(parts, body)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let record = &mut self.context.record;
+        record.duration = self.context.started.elapsed();
+        if record.outcome == RecordOutcome::Ok {
+            record.outcome = RecordOutcome::ClientAbort;
+        }
+        self.metrics.count(record);
+        record.emit();
+    }
+}

@@ -1,0 +1,98 @@
+//! What lives as long as the process: the pointer to the current snapshot and the parts that outlive it.
+
+use crate::runtime::{BuildError, Runtime, Shared};
+use arc_swap::ArcSwap;
+use holdfast_config::Source;
+use holdfast_edge::{ContextDefaults, EdgeHandle, Phase};
+use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The gateway. One per process, shared by all workers.
+pub(crate) struct Gateway {
+    current: ArcSwap<Runtime>,
+    pub(crate) shared: Shared,
+    /// Read again at each reload.
+    pub(crate) sources: Vec<Source>,
+    edge: EdgeHandle,
+    pub(crate) listeners: Vec<(Arc<str>, SocketAddr)>,
+    pub(crate) reloading: Mutex<()>,
+    pub(crate) config_metrics: ConfigMetrics,
+    pub(crate) defaults: ContextDefaults,
+    pub(crate) no_route_name: Arc<str>,
+    pub(crate) no_route_metrics: Arc<RouteMetrics>,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) started: Instant,
+}
+
+/// What [`Gateway::new`] is made of.
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) shared: Shared,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) edge: EdgeHandle,
+    pub(crate) listeners: Vec<(Arc<str>, SocketAddr)>,
+    pub(crate) config_metrics: ConfigMetrics,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+}
+
+impl Gateway {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { runtime, shared, sources, edge, listeners, config_metrics, access_log } = parts;
+        let no_route_metrics = Arc::new(RouteMetrics::new(&shared.registry, "none"));
+        Arc::new(Self {
+            current: ArcSwap::new(runtime),
+            shared,
+            sources,
+            edge,
+            listeners,
+            reloading: Mutex::new(()),
+            config_metrics,
+            defaults: ContextDefaults::default(),
+            no_route_name: "none".into(),
+            no_route_metrics,
+            access_log,
+            started: Instant::now(),
+        })
+    }
+
+    /// The snapshot that serves now. A request keeps the one that it began with.
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.current.load_full()
+    }
+
+    /// Makes a snapshot the current one. Limits and certificates first: they can still be refused.
+    pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<Vec<String>, BuildError> {
+        let applied = self.edge.apply(&runtime.config.server, &runtime.config.listeners)?;
+        self.current.store(Arc::clone(runtime));
+        Ok(applied.needs_restart)
+    }
+
+    /// Whether this process should get traffic.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.edge.phase() == Phase::Serving
+    }
+
+    /// The drain phase as `/status` shows it.
+    pub(crate) fn phase_name(&self) -> &'static str {
+        match self.edge.phase() {
+            Phase::Serving => "serving",
+            Phase::Unready => "unready",
+            Phase::Closing => "closing",
+            Phase::Stopped => "stopped",
+        }
+    }
+
+    /// Begins the drain; asked again, ends it at once.
+    pub(crate) fn begin_drain(&self, by: &'static str) {
+        let phase = self.edge.drain();
+        tracing::info!(by, ?phase, "drain asked for");
+    }
+
+    /// Every metric, as text.
+    pub(crate) fn render_metrics(&self) -> String {
+        self.shared.registry.render()
+    }
+}

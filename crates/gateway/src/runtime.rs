@@ -1,0 +1,237 @@
+//! One immutable snapshot of everything that a request needs. Built whole, swapped whole.
+
+use crate::metadata::Metadata;
+use holdfast_apis::{ApiRoute, DuplicatePrefix, RouteTable};
+use holdfast_config::{Config, Upstream as UpstreamConfig};
+use holdfast_identity::Authenticator;
+use holdfast_mcp::seal::{KeyRing, KeyRingError};
+use holdfast_mcp::{McpService, McpState, Server, ServerError};
+use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
+use holdfast_upstream::{Background, Shared as UpstreamShared, Upstream};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+/// What outlives a snapshot: metrics, the control runtime, sessions' local memory.
+pub(crate) struct Shared {
+    /// All metrics.
+    pub(crate) registry: Registry,
+    /// Where DNS, probes and file checks run.
+    pub(crate) control: tokio::runtime::Handle,
+    /// Revocations, re-bindings, stream logs, era knowledge.
+    pub(crate) mcp: Arc<McpState>,
+    /// The ring of `sessions.ephemeral_key`, made once, so that a reload ends no session.
+    pub(crate) ephemeral: OnceLock<Arc<KeyRing>>,
+}
+
+impl Shared {
+    fn key_ring(&self, config: &Config) -> Result<Arc<KeyRing>, KeyRingError> {
+        if !config.sessions.keys.is_empty() {
+            return holdfast_mcp::key_ring(&config.sessions);
+        }
+        if let Some(ring) = self.ephemeral.get() {
+            return Ok(Arc::clone(ring));
+        }
+        let ring = holdfast_mcp::key_ring(&config.sessions)?;
+        Ok(Arc::clone(self.ephemeral.get_or_init(|| ring)))
+    }
+}
+
+/// A snapshot.
+pub(crate) struct Runtime {
+    /// 1 at start, one more per reload that took effect.
+    pub(crate) generation: u64,
+    /// What it was built from.
+    pub(crate) config: Arc<Config>,
+    /// Where a path goes.
+    pub(crate) routes: RouteTable<Route>,
+    /// RFC 9728 documents.
+    pub(crate) metadata: Metadata,
+    /// Upstreams by name, for `/status` and for the next snapshot to take over from.
+    pub(crate) upstreams: Vec<(UpstreamKind, Arc<Upstream>)>,
+    /// Shared by the upstreams of this snapshot and the next.
+    calls: Arc<UpstreamShared>,
+    /// Probes and DNS; they end with the snapshot.
+    _background: Vec<Background>,
+}
+
+/// What an upstream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum UpstreamKind {
+    /// An MCP server.
+    Mcp,
+    /// A plain HTTP route.
+    Api,
+}
+
+impl UpstreamKind {
+    /// As `/status` shows it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+            Self::Api => "http",
+        }
+    }
+}
+
+/// Behind a path prefix.
+pub(crate) enum Route {
+    /// All MCP servers.
+    Mcp(McpRoute),
+    /// A plain HTTP route.
+    Api(ApiEntry),
+}
+
+/// `/mcp` and below.
+pub(crate) struct McpRoute {
+    /// The merged endpoint's name in records and metrics.
+    pub(crate) name: Arc<str>,
+    pub(crate) metrics: Arc<RouteMetrics>,
+    pub(crate) service: McpService,
+    /// By the path segment behind the prefix.
+    pub(crate) entries: HashMap<String, McpEntry>,
+}
+
+/// One MCP server's part of the route.
+pub(crate) struct McpEntry {
+    pub(crate) name: Arc<str>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) metrics: Arc<RouteMetrics>,
+    /// For `WWW-Authenticate`.
+    pub(crate) metadata_url: Option<String>,
+}
+
+/// One HTTP route.
+pub(crate) struct ApiEntry {
+    pub(crate) name: Arc<str>,
+    pub(crate) route: ApiRoute,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) metrics: Arc<RouteMetrics>,
+}
+
+/// Why a snapshot could not be built. The configuration was valid; something it names is not.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("upstream '{name}': {source}")]
+    Upstream { name: String, source: holdfast_upstream::BuildError },
+    #[error("upstreams: {0}")]
+    Shared(#[source] holdfast_upstream::BuildError),
+    #[error("auth of '{name}': {source}")]
+    Auth { name: String, source: holdfast_identity::BuildError },
+    #[error("{0}")]
+    McpServer(#[from] ServerError),
+    #[error("{0}")]
+    Sessions(#[from] KeyRingError),
+    #[error("api '{name}': {source}")]
+    Api { name: String, source: holdfast_apis::BuildError },
+    #[error("two routes have the path prefix '{}'", .0.0)]
+    Prefix(DuplicatePrefix),
+    #[error("listeners: {0}")]
+    Edge(#[from] holdfast_edge::EdgeError),
+}
+
+impl From<DuplicatePrefix> for BuildError {
+    fn from(duplicate: DuplicatePrefix) -> Self {
+        Self::Prefix(duplicate)
+    }
+}
+
+impl Runtime {
+    /// Builds a snapshot. Endpoints that `previous` has too keep their connections, breakers and load.
+    pub(crate) fn build(
+        config: Arc<Config>,
+        generation: u64,
+        shared: &Shared,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, BuildError> {
+        let calls = UpstreamShared::build(&config, &shared.registry, previous.map(|old| &old.calls))
+            .map_err(BuildError::Shared)?;
+        let mut builder =
+            Builder { config: &config, shared, previous, calls: &calls, upstreams: Vec::new() };
+        let mut routes = Vec::with_capacity(config.apis.len() + 1);
+        if !config.mcp.servers.is_empty() {
+            routes.push((config.mcp.path.clone(), Route::Mcp(builder.mcp()?)));
+        }
+        for api in &config.apis {
+            routes.push((api.path_prefix.clone(), Route::Api(builder.api(api)?)));
+        }
+        let upstreams = builder.upstreams;
+        let background = upstreams.iter().map(|(_, upstream)| upstream.start(&shared.control)).collect();
+        Ok(Arc::new(Self {
+            generation,
+            routes: RouteTable::new(routes)?,
+            metadata: Metadata::build(&config),
+            upstreams,
+            calls,
+            _background: background,
+            config,
+        }))
+    }
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    shared: &'a Shared,
+    previous: Option<&'a Arc<Runtime>>,
+    calls: &'a Arc<UpstreamShared>,
+    upstreams: Vec<(UpstreamKind, Arc<Upstream>)>,
+}
+
+impl Builder<'_> {
+    fn upstream(&mut self, kind: UpstreamKind, config: &UpstreamConfig) -> Result<Arc<Upstream>, BuildError> {
+        let previous = self.previous.and_then(|old| {
+            old.upstreams.iter().find(|(k, upstream)| *k == kind && upstream.name() == config.name)
+        });
+        let upstream = Upstream::build(config, self.calls, previous.map(|(_, upstream)| upstream))
+            .map_err(|source| BuildError::Upstream { name: config.name.clone(), source })?;
+        self.upstreams.push((kind, Arc::clone(&upstream)));
+        Ok(upstream)
+    }
+
+    fn authenticator(&self, name: &str, auth: &holdfast_config::RouteAuth) -> Result<Authenticator, BuildError> {
+        Authenticator::build(holdfast_identity::effective(auth, &self.config.auth))
+            .map_err(|source| BuildError::Auth { name: name.to_owned(), source })
+    }
+
+    fn mcp(&mut self) -> Result<McpRoute, BuildError> {
+        let registry = &self.shared.registry;
+        let mut entries = HashMap::with_capacity(self.config.mcp.servers.len());
+        let mut servers = Vec::with_capacity(self.config.mcp.servers.len());
+        for config in &self.config.mcp.servers {
+            let upstream = self.upstream(UpstreamKind::Mcp, &config.upstream)?;
+            let metrics = Arc::new(McpMetrics::new(registry, &config.name));
+            servers.push(Server::new(config, upstream, metrics)?);
+            let name: Arc<str> = format!("mcp/{}", config.name).into();
+            let entry = McpEntry {
+                authenticator: self.authenticator(&config.name, &config.auth)?,
+                metrics: Arc::new(RouteMetrics::new(registry, &name)),
+                metadata_url: Metadata::url(self.config, config),
+                name,
+            };
+            entries.insert(config.name.clone(), entry);
+        }
+        Ok(McpRoute {
+            name: "mcp".into(),
+            metrics: Arc::new(RouteMetrics::new(registry, "mcp")),
+            service: McpService::new(
+                &self.config.mcp,
+                &self.config.sessions,
+                self.shared.key_ring(self.config)?,
+                Arc::clone(&self.shared.mcp),
+                servers,
+            ),
+            entries,
+        })
+    }
+
+    fn api(&mut self, config: &holdfast_config::Api) -> Result<ApiEntry, BuildError> {
+        let upstream = self.upstream(UpstreamKind::Api, &config.upstream)?;
+        let metrics = Arc::new(RouteMetrics::new(&self.shared.registry, &config.name));
+        Ok(ApiEntry {
+            name: config.name.as_str().into(),
+            authenticator: self.authenticator(&config.name, &config.auth)?,
+            route: ApiRoute::build(config, upstream, Arc::clone(&metrics))
+                .map_err(|source| BuildError::Api { name: config.name.clone(), source })?,
+            metrics,
+        })
+    }
+}

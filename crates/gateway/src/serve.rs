@@ -1,0 +1,184 @@
+//! `serve`: from sources to a running process, and from a signal to its end.
+
+use crate::admin::{Admin, AdminError};
+use crate::gateway::{Gateway, Parts};
+use crate::runtime::{BuildError, Runtime, Shared};
+use holdfast_config::{Config, Loaded, ProcessEnv, Report, Role, Source};
+use holdfast_edge::{Edge, EdgeError, Hooks};
+use holdfast_mcp::McpState;
+use holdfast_telemetry::access::AccessMetrics;
+use holdfast_telemetry::{AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Time for the last access records to reach their file.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+/// Time for background work to end after the last connection did.
+const CONTROL_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// What to serve.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Read now and at each reload.
+    pub sources: Vec<Source>,
+    /// Written when every socket accepts: addresses and process id as JSON, renamed into place.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Why the gateway did not start, or did not end in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration has errors.
+    #[error("the configuration has errors")]
+    Invalid(Report),
+    /// The machine said no.
+    #[error("{0}")]
+    Environment(String),
+}
+
+impl From<BuildError> for ServeError {
+    fn from(error: BuildError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+impl From<EdgeError> for ServeError {
+    fn from(error: EdgeError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+impl From<AdminError> for ServeError {
+    fn from(error: AdminError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
+/// Runs until the process has drained. Blocks.
+pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
+    let Loaded { config, warnings, .. } =
+        holdfast_config::load(&options.sources, &ProcessEnv, Role::Serve).map_err(ServeError::Invalid)?;
+    let config = Arc::new(config);
+    let environment = |error: &dyn std::fmt::Display| ServeError::Environment(error.to_string());
+    let _log = init_logging(&config.observability.logging).map_err(|e| environment(&e))?;
+    for warning in &warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let registry = Registry::new(&config.observability.metrics.additional_labels).map_err(|e| environment(&e))?;
+    let access = AccessLog::start(&config.observability.access_log, AccessMetrics::new(&registry))
+        .map_err(|e| environment(&e))?;
+    install_access_log(access.clone());
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|e| environment(&e))?;
+    let outcome = run(&config, options, registry, access.as_ref(), &control);
+    control.shutdown_timeout(CONTROL_SHUTDOWN);
+    flush_records();
+    if let Some(access) = access {
+        access.finish(LAST_RECORDS);
+    }
+    outcome
+}
+
+fn run(
+    config: &Arc<Config>,
+    options: ServeOptions,
+    registry: Registry,
+    access: Option<&Arc<AccessLog>>,
+    control: &tokio::runtime::Runtime,
+) -> Result<(), ServeError> {
+    let edge = Edge::bind(&config.server, &config.listeners, &registry)?;
+    let admin = control.block_on(Admin::bind(&config.admin))?;
+    let shared = Shared {
+        registry: registry.clone(),
+        control: control.handle().clone(),
+        mcp: Arc::new(McpState::new(&config.sessions)),
+        ephemeral: OnceLock::new(),
+    };
+    let config_metrics = ConfigMetrics::new(&registry);
+    let runtime = Runtime::build(Arc::clone(config), 1, &shared, None)?;
+    config_metrics.loaded(1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let listeners: Vec<_> = edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
+    let gateway = Gateway::new(Parts {
+        runtime,
+        shared,
+        sources: options.sources,
+        edge: edge.handle(),
+        listeners,
+        config_metrics,
+        access_log: access.cloned(),
+    });
+    let admin_address = admin.address();
+    // Signals are caught before anybody can know that the process is ready, so that none is fatal by default.
+    let signals = control.block_on(async { Signals::new() })?;
+    control.spawn(admin.run(Arc::clone(&gateway)));
+    control.spawn(signals.run(Arc::clone(&gateway)));
+    let hooks = Hooks { start: Vec::new(), tick: vec![Arc::new(flush_records)] };
+    let workers = edge.serve(&gateway, &hooks)?;
+    for (name, address) in &gateway.listeners {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    if let Some(path) = &options.ready_file {
+        announce(path, &gateway, admin_address)
+            .map_err(|error| ServeError::Environment(format!("ready file {}: {error}", path.display())))?;
+    }
+    if workers.join() {
+        tracing::info!("drained, ending");
+        Ok(())
+    } else {
+        Err(ServeError::Environment("a worker thread ended out of order; the log has its panic".to_owned()))
+    }
+}
+
+/// Writes the ready file beside its place and renames it, so that whoever sees it sees all of it.
+fn announce(path: &Path, gateway: &Gateway, admin: Option<std::net::SocketAddr>) -> std::io::Result<()> {
+    let listeners: Vec<_> = gateway
+        .listeners
+        .iter()
+        .map(|(name, address)| serde_json::json!({ "name": name, "address": address.to_string() }))
+        .collect();
+    let text = serde_json::json!({
+        "pid": std::process::id(),
+        "listeners": listeners,
+        "admin": admin.map(|address| address.to_string()),
+    });
+    let draft = path.with_extension("partial");
+    std::fs::write(&draft, text.to_string())?;
+    std::fs::rename(&draft, path)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        let catch = |kind| signal(kind).map_err(|error| ServeError::Environment(format!("signals: {error}")));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    async fn run(mut self, gateway: Arc<Gateway>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => gateway.begin_drain("SIGTERM"),
+                _ = self.interrupt.recv() => gateway.begin_drain("SIGINT"),
+                _ = self.hangup.recv() => {
+                    if let Some(log) = &gateway.access_log {
+                        log.reopen();
+                    }
+                    // The outcome is logged where it happens; nobody waits for it here.
+                    let _ = gateway.reload("SIGHUP").await;
+                }
+            }
+        }
+    }
+}
