@@ -138,7 +138,8 @@ impl Load {
     #[inline]
     fn kept(&self, stamp: u32, now: u64) -> f32 {
         let age = ((now >> STAMP_SHIFT) as u32).wrapping_sub(stamp).cast_signed().max(0);
-        halved(age as f32 * self.halvings_per_stamp)
+        // Most reads of a busy endpoint fall within a stamp of its last sample.
+        if age == 0 { 1.0 } else { halved(age as f32 * self.halvings_per_stamp) }
     }
 }
 
