@@ -9,6 +9,7 @@ pub mod crowd;
 pub mod fixture;
 pub mod gateway;
 pub mod haproxy;
+pub mod journal;
 pub mod load;
 pub mod mcp;
 pub mod metrics;

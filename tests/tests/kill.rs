@@ -7,6 +7,7 @@ use holdfast_tests::{
     crowd::{Crowd, Mix, Tallies, Target},
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
+    journal,
     load::{self, Failed},
     soak,
 };
@@ -99,20 +100,6 @@ async fn strike(replicas: &mut [Fixture; 2], plan: &Plan) -> Result<Vec<Kill>> {
     Ok(kills)
 }
 
-/// The journal: which replica executed each nonce. A nonce that is there twice is an error.
-fn executed(journal: &Path) -> Result<HashMap<String, String>> {
-    let text = std::fs::read_to_string(journal)?;
-    let mut found = HashMap::new();
-    for line in text.lines() {
-        let (nonce, replica) =
-            line.split_once(' ').ok_or_else(|| format!("a torn line in the journal: {line:?}"))?;
-        if let Some(first) = found.insert(nonce.to_owned(), replica.to_owned()) {
-            return Err(format!("{nonce} ran twice: on {first} and on {replica}").into());
-        }
-    }
-    Ok(found)
-}
-
 /// Every failed unsafe call must have been in flight on the replica that a kill took. Gives the failures of each kill.
 fn blame(kills: &[Kill], failures: &[Failed], executed: &HashMap<String, String>) -> Result<Vec<usize>> {
     let mut hits = vec![0; kills.len()];
@@ -143,8 +130,8 @@ fn print(tallies: &Tallies, kills: &[Kill], hits: &[usize], executed: usize) {
 async fn alone_endpoints_die_and_no_safe_request_fails() -> Result {
     let plan = plan();
     let folder = tempfile::tempdir()?;
-    let journal = folder.path().join("journal");
-    let (gateway, mut replicas) = start(&journal).await?;
+    let file = folder.path().join("journal");
+    let (gateway, mut replicas) = start(&file).await?;
     let target = Target {
         address: gateway.address,
         mcp: "/mcp/tools".to_owned(),
@@ -155,7 +142,7 @@ async fn alone_endpoints_die_and_no_safe_request_fails() -> Result {
     let kills = strike(&mut replicas, &plan).await?;
     let tallies = crowd.finish().await?;
 
-    let executed = executed(&journal)?;
+    let executed = journal::executed(&file)?;
     let failures = tallies.record.failures();
     let hits = blame(&kills, &failures, &executed)?;
     print(&tallies, &kills, &hits, executed.len());
