@@ -6,9 +6,7 @@ pub(crate) use listener::FIRST;
 mod routing;
 
 use crate::{
-    model::{
-        AccessLog, Api, Config, Ha, LogFormat, Logging, Mcp, McpServer, Metrics, Observability,
-    },
+    model::{AccessLog, Api, Config, Ha, LogFormat, Logging, Mcp, McpServer, Metrics, Observability},
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
 };

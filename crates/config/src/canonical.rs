@@ -143,9 +143,13 @@ fn auth_type(block: &mut BlockVal, path: &str, drafts: &mut Vec<Draft>) {
                 block.set("type", Val { at, ..Val::derived(Data::Word(kind), Origin::Given) });
             }
             Some(word) if word != kind => drafts.push(
-                Draft::error(join(path, kind), block.at_key(kind), format!("is not used with `type: {word}`"))
-                    .help("remove the block, or change the type")
-                    .also(block.at_key("type"), "the type"),
+                Draft::error(
+                    join(path, kind),
+                    block.at_key(kind),
+                    format!("is not used with `type: {word}`"),
+                )
+                .help("remove the block, or change the type")
+                .also(block.at_key("type"), "the type"),
             ),
             Some(_) => {}
         }
@@ -161,7 +165,8 @@ fn auth_type(block: &mut BlockVal, path: &str, drafts: &mut Vec<Draft>) {
 }
 
 fn jwt_key(block: &mut BlockVal, path: &str, drafts: &mut Vec<Draft>) {
-    let Some(Kind::List { of: Kind::Block(schema), .. }) = block.schema.key("keys").map(|key| key.kind) else {
+    let Some(Kind::List { of: Kind::Block(schema), .. }) = block.schema.key("keys").map(|key| key.kind)
+    else {
         return;
     };
     let short: Vec<&str> = JWT_SHORT.into_iter().filter(|name| block.mentions(name)).collect();

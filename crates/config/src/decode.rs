@@ -3,7 +3,7 @@
 mod scalar;
 mod unite;
 
-pub(crate) use scalar::default_value;
+pub(crate) use scalar::{default_value, expects};
 pub(crate) use unite::unite;
 
 use crate::{
@@ -77,7 +77,9 @@ impl Decoder<'_> {
     fn entry(&mut self, block: &mut BlockVal, path: &str, entry: &crate::yaml::Entry) {
         let Some((key, also, env)) = block.schema.spelled(&entry.key) else {
             self.hide(&entry.value);
-            self.drafts.push(unknown(block.schema, path, &entry.key, entry.key_at));
+            // Beyond what is shown, the search for a near name would only take time.
+            let suggest = self.drafts.len() < crate::MAX_DIAGNOSTICS;
+            self.drafts.push(unknown(block.schema, path, &entry.key, entry.key_at, suggest));
             return;
         };
         let path = join(path, &entry.key);
@@ -115,22 +117,15 @@ impl Decoder<'_> {
         }
         let data = match &key.kind {
             Kind::Block(schema) => Data::Block(self.block(schema, path, node)),
-            Kind::List { of, max, one } => self.list(key, of, *max, *one, path, node)?,
+            Kind::List { .. } => self.list(key, path, node)?,
             Kind::Labels => self.labels(path, node)?,
             _ => return self.scalar(key, also, path, node),
         };
         Some(Val { data, at: Some(node.at), origin: Origin::Given, written: None })
     }
 
-    fn list(
-        &mut self,
-        key: &'static Key,
-        of: &'static Kind,
-        max: usize,
-        one: bool,
-        path: &str,
-        node: &Node,
-    ) -> Option<Data> {
+    fn list(&mut self, key: &'static Key, path: &str, node: &Node) -> Option<Data> {
+        let Kind::List { of, max, one } = key.kind else { return None };
         let single = std::slice::from_ref(node);
         let items: Vec<&Node> = match &node.kind {
             NodeKind::Seq(items) => items.iter().map(AsRef::as_ref).collect(),
@@ -204,13 +199,16 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { clip(name) } else { format!("{path}.{}", clip(name)) }
 }
 
-fn unknown(schema: &'static Block, path: &str, name: &str, at: At) -> Draft {
+fn unknown(schema: &'static Block, path: &str, name: &str, at: At, suggest: bool) -> Draft {
     let path = join(path, name);
     if schema.reserved.contains(&name) {
         return Draft::error(path, Some(at), "unknown key: no code behind it yet")
             .help("it is planned; a key enters the schema together with the code that obeys it. Remove it.");
     }
     let draft = Draft::error(path, Some(at), "unknown key");
+    if !suggest {
+        return draft;
+    }
     let spellings = schema.spellings();
     match nearest(name, spellings.iter().map(String::as_str)) {
         Some(near) => draft.help(format!("did you mean `{near}`?")),

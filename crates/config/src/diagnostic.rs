@@ -1,10 +1,11 @@
 //! What is wrong, where, and what to do. Every message has a file, a line and a column; no message shows a secret.
 
+mod excerpt;
+
 use crate::source::{At, Text, line_column};
-use miette::{
-    Diagnostic as Miette, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity as Level,
-};
-use std::{collections::HashMap, fmt, sync::Arc};
+use excerpt::Excerpt;
+use miette::{Diagnostic as Miette, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity as Level};
+use std::{collections::HashMap, fmt};
 
 /// Most diagnostics in one report; the rest is counted.
 pub const MAX_DIAGNOSTICS: usize = 100;
@@ -42,8 +43,7 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where, if it is in a file.
     pub place: Option<Place>,
-    source: Option<NamedSource<Arc<str>>>,
-    labels: Vec<LabeledSpan>,
+    excerpt: Option<Excerpt>,
 }
 
 /// All errors of a configuration that was refused, and the warnings found on the way.
@@ -54,9 +54,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
-        let left_out = diagnostics.len().saturating_sub(MAX_DIAGNOSTICS);
-        diagnostics.truncate(MAX_DIAGNOSTICS);
+    pub(crate) fn new(diagnostics: Vec<Diagnostic>, left_out: usize) -> Self {
         Self { diagnostics, left_out }
     }
 
@@ -74,7 +72,7 @@ impl Report {
     pub fn render(&self, color: bool) -> String {
         let mut text = render(&self.diagnostics, color);
         if self.left_out > 0 {
-            text.push_str(&format!("and {} more\n", self.left_out));
+            put!(text, "and {} more\n", self.left_out);
         }
         text
     }
@@ -105,11 +103,11 @@ impl Miette for Report {
 /// Renders diagnostics for people, one after the other.
 pub fn render(diagnostics: &[Diagnostic], color: bool) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_context_lines(0);
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_context_lines(1);
     let mut text = String::new();
     for diagnostic in diagnostics {
         if handler.render_report(&mut text, diagnostic).is_err() {
-            text.push_str(&format!("{diagnostic}\n"));
+            put!(text, "{diagnostic}\n");
         }
     }
     text
@@ -153,10 +151,12 @@ impl Miette for Diagnostic {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+        self.excerpt.as_ref().map(|excerpt| excerpt as &dyn miette::SourceCode)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.labels.iter().cloned()))
+        let excerpt = self.excerpt.as_ref()?;
+        let label = LabeledSpan::new(Some("here".into()), excerpt.span.0, excerpt.span.1);
+        Some(Box::new(std::iter::once(label)))
     }
 }
 
@@ -171,6 +171,8 @@ pub(crate) struct Draft {
     pub(crate) also: Vec<(At, String)>,
     /// Found before types were known: show the shape of the line, no values.
     pub(crate) blind: bool,
+    /// The value that was refused. It joins the message unless its place turns out to be secret.
+    pub(crate) found: Option<String>,
 }
 
 impl Draft {
@@ -183,6 +185,7 @@ impl Draft {
             at,
             also: Vec::new(),
             blind: false,
+            found: None,
         }
     }
     pub(crate) fn warning(path: impl Into<String>, at: Option<At>, message: impl Into<String>) -> Self {
@@ -198,65 +201,52 @@ impl Draft {
     }
 }
 
-/// Resolves places and hides the `secrets` ranges. Errors come first, in the order of their places.
-pub(crate) fn finish(mut drafts: Vec<Draft>, texts: &[Text], secrets: &[At]) -> Vec<Diagnostic> {
+/// Resolves places and hides the `secrets` ranges. Errors come first, in the order of their places; beyond
+/// [`MAX_DIAGNOSTICS`] they are only counted.
+pub(crate) fn finish(mut drafts: Vec<Draft>, texts: &[Text], secrets: &[At]) -> (Vec<Diagnostic>, usize) {
     drafts.sort_by_key(|d| (d.severity == Severity::Warning, d.at.map(|at| (at.source, at.start))));
-    let mut shown: HashMap<(u16, bool), Arc<str>> = HashMap::new();
+    let left_out = drafts.len().saturating_sub(MAX_DIAGNOSTICS);
+    drafts.truncate(MAX_DIAGNOSTICS);
+    let mut shown: HashMap<(u16, bool), String> = HashMap::new();
     let mut done = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        let text = draft.at.and_then(|at| texts.get(usize::from(at.source)));
-        let source = draft.at.zip(text).map(|(at, text)| {
+        let excerpt = draft.at.and_then(|at| {
+            let text = texts.get(usize::from(at.source))?;
             let masked = shown.entry((at.source, draft.blind)).or_insert_with(|| {
                 let secrets = secrets.iter().filter(|s| s.source == at.source);
                 if draft.blind { mask_values(&text.text) } else { mask(&text.text, secrets) }
             });
-            NamedSource::new(&text.name, Arc::clone(masked))
+            Some(Excerpt::new(&text.name, masked, at.start as usize, at.end as usize))
         });
-        done.push(draft.finish(texts, text, source));
+        let secret = draft.at.is_some_and(|at| secrets.iter().any(|secret| secret.holds(at)));
+        done.push(draft.finish(texts, excerpt, secret));
     }
-    done
+    (done, left_out)
 }
 
 impl Draft {
-    fn finish(
-        self,
-        texts: &[Text],
-        text: Option<&Text>,
-        source: Option<NamedSource<Arc<str>>>,
-    ) -> Diagnostic {
-        let mut labels = Vec::new();
-        let mut help = self.help;
-        if let Some((at, text)) = self.at.zip(text) {
-            labels.push(label(at, &text.text, "here"));
-        }
-        for (at, name) in self.also {
-            let Some(other) = texts.get(usize::from(at.source)) else { continue };
-            if self.at.is_some_and(|here| here.source == at.source) {
-                labels.push(label(at, &other.text, &name));
-            }
-            let (line, column) = line_column(&other.text, at.start as usize);
-            let place = format!("{name}: {}:{line}:{column}", other.name);
-            help = Some(help.map_or_else(|| place.clone(), |help| format!("{help}\n{place}")));
-        }
-        let place = self.at.zip(text).map(|(at, text)| {
+    fn finish(self, texts: &[Text], excerpt: Option<Excerpt>, secret: bool) -> Diagnostic {
+        let place = |at: At| {
+            let text = texts.get(usize::from(at.source))?;
             let (line, column) = line_column(&text.text, at.start as usize);
-            Place { file: text.name.clone(), line, column }
-        });
-        let Self { severity, path, message, .. } = self;
-        Diagnostic { severity, path, message, help, place, source, labels }
+            Some(Place { file: text.name.clone(), line, column })
+        };
+        let Self { severity, path, mut message, found, mut help, .. } = self;
+        for (name, Place { file, line, column }) in
+            self.also.into_iter().filter_map(|(at, name)| Some((name, place(at)?)))
+        {
+            let other = format!("{name}: {file}:{line}:{column}");
+            help = Some(help.map_or_else(|| other.clone(), |help| format!("{help}\n{other}")));
+        }
+        if let Some(found) = found.filter(|_| !secret) {
+            put!(message, ", found `{found}`");
+        }
+        Diagnostic { severity, path, message, help, place: self.at.and_then(place), excerpt }
     }
 }
 
-/// A label on the first line of a place: a label over a whole block helps nobody.
-fn label(at: At, text: &str, name: &str) -> LabeledSpan {
-    let start = (at.start as usize).min(text.len());
-    let end = (at.end as usize).clamp(start, text.len());
-    let first_line = text.as_bytes()[start..end].iter().position(|b| *b == b'\n').unwrap_or(end - start);
-    LabeledSpan::new(Some(name.to_owned()), start, first_line)
-}
-
 /// The text with every secret range as asterisks, same length.
-fn mask<'a>(text: &str, secrets: impl Iterator<Item = &'a At>) -> Arc<str> {
+fn mask<'a>(text: &str, secrets: impl Iterator<Item = &'a At>) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for secret in secrets {
         let (start, end) = (secret.start as usize, (secret.end as usize).min(bytes.len()));
@@ -266,11 +256,11 @@ fn mask<'a>(text: &str, secrets: impl Iterator<Item = &'a At>) -> Arc<str> {
             }
         }
     }
-    String::from_utf8(bytes).map_or_else(|_| "".into(), Into::into)
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Keys and punctuation stay, the rest of each line becomes asterisks.
-fn mask_values(text: &str) -> Arc<str> {
+fn mask_values(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let is_key = |c: char| c.is_ascii_alphanumeric() || "_- \t{".contains(c);
@@ -284,5 +274,5 @@ fn mask_values(text: &str) -> Arc<str> {
             }
         }
     }
-    masked.into()
+    masked
 }

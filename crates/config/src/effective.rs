@@ -12,7 +12,7 @@ use std::time::Duration;
 const MINIMUM_CALLS: u64 = 20;
 const WINDOW_CALLS: u64 = 100;
 const WINDOW: Duration = Duration::from_secs(10);
-const LONGEST_OPEN: Duration = Duration::from_secs(300);
+const LONGEST_OPEN: Duration = Duration::from_mins(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_IDLE: u64 = 64;
 const SLOW_START: Duration = Duration::from_secs(30);
@@ -181,7 +181,8 @@ fn settle_breaker(block: &mut BlockVal) {
 /// Defaults that come from another block.
 fn across(root: &mut BlockVal) {
     let ssl = root.block("ssl_configuration").cloned();
-    let body = root.block("server").and_then(|server| server.get("max_body_bytes")).map(|val| val.data.clone());
+    let body =
+        root.block("server").and_then(|server| server.get("max_body_bytes")).map(|val| val.data.clone());
     let slow_start = root.block("routing").and_then(|routing| routing.duration("slow_start"));
     walk(root, "", &mut |block, _| match block.schema.name {
         "tls (server)" => {

@@ -27,7 +27,7 @@ pub enum Role {
 pub struct Loaded {
     /// What `serve` runs on.
     pub config: Config,
-    /// Legal, and probably not what was meant.
+    /// Legal, and probably not what was meant; at most [`crate::MAX_DIAGNOSTICS`].
     pub warnings: Vec<Diagnostic>,
     pub(crate) tree: BlockVal,
 }
@@ -57,14 +57,18 @@ pub fn load(sources: &[Source], env: &dyn Env, role: Role) -> Result<Loaded, Rep
     } else {
         assemble::config(&root)
             .map_err(|missing| {
-                drafts.push(Draft::error("", None, format!("`{}` has no value: a defect of Holdfast", missing.0)));
+                drafts.push(Draft::error(
+                    "",
+                    None,
+                    format!("`{}` has no value: a defect of Holdfast", missing.0),
+                ));
             })
             .ok()
     };
-    let diagnostics = finish(drafts, &texts, &secrets);
+    let (diagnostics, left_out) = finish(drafts, &texts, &secrets);
     match config {
         Some(config) => Ok(Loaded { config, warnings: diagnostics, tree: root }),
-        None => Err(Report::new(diagnostics)),
+        None => Err(Report::new(diagnostics, left_out)),
     }
 }
 

@@ -8,6 +8,8 @@ mod observability;
 mod root;
 mod routing;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use root::ROOT;
 pub(crate) use routing::POLICY;
@@ -84,18 +86,39 @@ pub(crate) enum Def {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Bool,
-    Int { min: u64, max: u64 },
-    Float { min: f64, max: f64 },
+    Int {
+        min: u64,
+        max: u64,
+    },
+    Float {
+        min: f64,
+        max: f64,
+    },
     /// Bounds in milliseconds.
-    Duration { bare: Bare, min: u64, max: u64 },
-    Size { min: u64, max: u64 },
-    Ratio { bare: Bare },
+    Duration {
+        bare: Bare,
+        min: u64,
+        max: u64,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Ratio {
+        bare: Bare,
+    },
     Text(Rule),
     /// Never shown. `<name>_env` names a variable that holds it. `min` bytes.
-    Secret { min: usize },
+    Secret {
+        min: usize,
+    },
     Choice(&'static [Word]),
     /// `one`: a single value stands for a list of one.
-    List { of: &'static Kind, max: usize, one: bool },
+    List {
+        of: &'static Kind,
+        max: usize,
+        one: bool,
+    },
     Labels,
     Block(&'static Block),
 }

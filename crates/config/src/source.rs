@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
+    hash::BuildHasher,
     io::Read,
     path::PathBuf,
     sync::Arc,
@@ -49,7 +50,7 @@ impl Env for BTreeMap<String, String> {
     }
 }
 
-impl Env for HashMap<String, String> {
+impl<S: BuildHasher> Env for HashMap<String, String, S> {
     fn var(&self, name: &str) -> Option<String> {
         self.get(name).cloned()
     }
@@ -61,6 +62,13 @@ pub(crate) struct At {
     pub(crate) source: u16,
     pub(crate) start: u32,
     pub(crate) end: u32,
+}
+
+impl At {
+    /// Whether `other` lies in it, at least with its start.
+    pub(crate) fn holds(self, other: Self) -> bool {
+        self.source == other.source && (self.start..self.end.max(self.start + 1)).contains(&other.start)
+    }
 }
 
 /// A source after reading.

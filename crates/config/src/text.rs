@@ -101,7 +101,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     for (name, unit) in TIME_UNITS {
         let count = nanos / unit;
         if count > 0 {
-            text.push_str(&format!("{count}{name}"));
+            put!(text, "{count}{name}");
             nanos -= count * unit;
         }
     }
@@ -111,8 +111,8 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 pub(crate) fn show_size(bytes: u64) -> String {
     SIZE_UNITS
         .iter()
-        .take(4)
-        .find(|(_, unit)| bytes > 0 && bytes % unit == 0)
+        .take(8)
+        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))
         .map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
@@ -164,7 +164,9 @@ mod tests {
             assert_eq!(duration(text), Some(want), "{text}");
             assert_eq!(duration(&show_duration(want)), Some(want));
         }
-        for text in ["", "s", "30", "30 s", "-1s", "1s1h", "1s1s", "1e3s", ".5s", "1w", "0.1ns", "99999999999d"] {
+        for text in
+            ["", "s", "30", "30 s", "-1s", "1s1h", "1s1s", "1e3s", ".5s", "1w", "0.1ns", "99999999999d"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }

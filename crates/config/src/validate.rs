@@ -53,7 +53,13 @@ impl Check<'_> {
     }
 
     /// `low` must not be above `high`. What is inherited as it stands has been checked where it is given.
-    fn ordered<T: PartialOrd>(&mut self, block: &BlockVal, path: &str, low: (&str, Option<T>), high: (&str, Option<T>)) {
+    fn ordered<T: PartialOrd>(
+        &mut self,
+        block: &BlockVal,
+        path: &str,
+        low: (&str, Option<T>),
+        high: (&str, Option<T>),
+    ) {
         let own = |name: &str| block.get(name).is_some_and(|val| val.origin == Origin::Given);
         let (Some(small), Some(large)) = (low.1, high.1) else { return };
         if small > large && (own(low.0) || own(high.0)) {
@@ -82,8 +88,8 @@ impl Check<'_> {
         for name in names {
             let Some(file) = block.text(name) else { continue };
             if let Err(e) = std::fs::File::open(file) {
-                self.error(format!("{path}.{name}"), block.at_key(name), format!("cannot be opened: {e}")).help =
-                    Some("`serve` reads this file at start".into());
+                self.error(format!("{path}.{name}"), block.at_key(name), format!("cannot be opened: {e}"))
+                    .help = Some("`serve` reads this file at start".into());
             }
         }
     }

@@ -3,7 +3,7 @@
 //! YAML 1.2 through `granit-parser`, which only yields events; depth, size and alias expansion are bounded here.
 
 use crate::{diagnostic::Draft, source::At};
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 use std::{collections::HashMap, rc::Rc};
 
 /// Deepest nesting, aliases expanded.
@@ -55,7 +55,6 @@ impl Node {
 
 /// Parses one file. `None` = no document, or an empty one.
 pub(crate) fn parse(text: &str, source: u16) -> Result<Option<Rc<Node>>, Box<Draft>> {
-    // One above ours, so that our message is the one that is seen.
     let options = granit_parser::options! {
         flow_nesting_limit: MAX_DEPTH + 1,
         block_nesting_limit: MAX_DEPTH + 1,
@@ -85,7 +84,7 @@ struct Frame {
 
 enum Open {
     Seq(Vec<Rc<Node>>),
-    Map { entries: Vec<Entry>, key: Option<(String, At)> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, At>, key: Option<(String, At)> },
 }
 
 impl Builder {
@@ -106,7 +105,7 @@ impl Builder {
             }
             Event::SequenceStart(_, anchor, None) => self.open(at, anchor, Open::Seq(Vec::new())),
             Event::MappingStart(_, anchor, None) => {
-                self.open(at, anchor, Open::Map { entries: Vec::new(), key: None })
+                self.open(at, anchor, Open::Map { entries: Vec::new(), seen: HashMap::new(), key: None })
             }
             Event::SequenceStart(..) | Event::MappingStart(..) => Err(error(at, "tags are not supported")),
             Event::SequenceEnd | Event::MappingEnd => self.close(at),
@@ -123,7 +122,7 @@ impl Builder {
 
     fn open(&mut self, at: At, anchor: usize, open: Open) -> Result<(), Box<Draft>> {
         if self.stack.len() >= MAX_DEPTH {
-            return Err(error(at, format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(error(at, too_deep()));
         }
         self.stack.push(Frame { at, anchor, open });
         Ok(())
@@ -162,9 +161,9 @@ impl Builder {
         match self.stack.last_mut().map(|frame| &mut frame.open) {
             None => self.root = Some(node),
             Some(Open::Seq(items)) => items.push(node),
-            Some(Open::Map { entries, key }) => match key.take() {
+            Some(Open::Map { entries, seen, key }) => match key.take() {
                 Some((key, key_at)) => entries.push(Entry { key, key_at, value: node }),
-                None => *key = Some(map_key(&node, entries)?),
+                None => *key = Some(map_key(&node, seen)?),
             },
         }
         Ok(())
@@ -177,20 +176,24 @@ impl Builder {
 
     fn syntax(&self, e: &ScanError) -> Box<Draft> {
         let start = e.marker().byte_offset().unwrap_or(0) as u32;
-        error(At { source: self.source, start, end: start }, format!("not YAML: {}", e.info()))
+        let at = At { source: self.source, start, end: start };
+        match e.kind() {
+            ErrorKind::RecursionLimitExceeded => error(at, too_deep()),
+            _ => error(at, format!("not YAML: {}", e.info())),
+        }
     }
 }
 
-fn map_key(node: &Node, entries: &[Entry]) -> Result<(String, At), Box<Draft>> {
+fn map_key(node: &Node, seen: &mut HashMap<String, At>) -> Result<(String, At), Box<Draft>> {
     let NodeKind::Scalar { text, plain } = &node.kind else {
         return Err(error(node.at, "a key must be a word, not a list or a block"));
     };
     if *plain && text == "<<" {
         return Err(error(node.at, "merge keys (`<<`) are not supported: give several files instead"));
     }
-    if let Some(first) = entries.iter().find(|e| e.key == *text) {
+    if let Some(first) = seen.insert(text.clone(), node.at) {
         let mut draft = error(node.at, format!("`{}` is given twice in one block", clip(text)));
-        draft.also.push((first.key_at, "first here".into()));
+        draft.also.push((first, "first here".into()));
         return Err(draft);
     }
     Ok((text.clone(), node.at))
@@ -201,6 +204,10 @@ pub(crate) fn clip(text: &str) -> String {
     const LONGEST: usize = 60;
     let clean: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if clean.len() < text.len() { format!("{clean}...") } else { clean }
+}
+
+fn too_deep() -> String {
+    format!("nested deeper than {MAX_DEPTH} levels")
 }
 
 fn error(at: At, message: impl Into<String>) -> Box<Draft> {

@@ -1,10 +1,12 @@
 //! The documented examples load as they stand, and mean what they say.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{environment, example, load_text};
 use holdfast_config::{
-    Auth, Config, JwtAlgorithm, KeySource, ListenerProtocol, ProbeKind, RetryOn, Role, RouteAuth, SessionMode,
-    SlidingWindow, Source, Strategy, TlsVersion, load,
+    Auth, Config, JwtAlgorithm, KeySource, ListenerProtocol, ProbeKind, RetryOn, Role, RouteAuth,
+    SessionMode, SlidingWindow, Source, Strategy, TlsVersion, load,
 };
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ fn connection_tuning() {
     assert_eq!(config.server.write_timeout, Duration::from_secs(30));
     assert_eq!(config.connection_pool.max_size, 50);
     assert_eq!(config.connection_pool.max_idle, 50, "the default of 64 gives way to max_size");
-    assert_eq!(config.connection_pool.max_idle_time, Duration::from_secs(300));
+    assert_eq!(config.connection_pool.max_idle_time, Duration::from_mins(5));
 }
 
 #[test]
@@ -32,7 +34,7 @@ fn circuit_breaker_by_rate() {
     assert_eq!(rate.slow_call_duration, Some(Duration::from_secs(1)));
     assert_eq!(rate.window, SlidingWindow::Count(100));
     assert_eq!(rate.minimum_calls, 20);
-    assert_eq!(breaker.timeout, Duration::from_secs(60));
+    assert_eq!(breaker.timeout, Duration::from_mins(1));
     assert_eq!(breaker.permitted_calls_in_half_open_state, Some(10));
     assert_eq!(breaker.failure_threshold, Some(5), "the other condition keeps its default");
 }
@@ -42,7 +44,7 @@ fn circuit_breaker_by_count() {
     let breaker = config("circuit-breaker-count.yaml").routing.policy.circuit_breaker;
     assert_eq!(breaker.failure_threshold, Some(5));
     assert_eq!(breaker.success_threshold, 2);
-    assert_eq!(breaker.timeout, Duration::from_secs(60));
+    assert_eq!(breaker.timeout, Duration::from_mins(1));
     assert_eq!(breaker.half_open_requests, 1);
     assert_eq!(breaker.rate.unwrap().window, SlidingWindow::Time(Duration::from_secs(10)));
 }
@@ -53,7 +55,7 @@ fn retry() {
     assert_eq!(retry.max_attempts, 3);
     assert_eq!(retry.initial_delay, Duration::from_secs(1));
     assert_eq!(retry.max_delay, Duration::from_secs(5));
-    assert_eq!(retry.multiplier, 2.0);
+    assert!((retry.multiplier - 2.0).abs() < f64::EPSILON);
     assert_eq!(retry.retry_on, [RetryOn::ConnectionError, RetryOn::TimeoutError, RetryOn::TransientError]);
 }
 
@@ -73,11 +75,17 @@ fn ssl_configuration_sets_what_every_tls_listener_starts_from() {
 
 #[test]
 fn all_examples_together_are_one_configuration_but_for_the_two_breakers() {
-    let names = ["connection-tuning.yaml", "circuit-breaker-rate.yaml", "retry.yaml", "ssl-configuration.yaml", "circuit-breaker-count.yaml"];
+    let names = [
+        "connection-tuning.yaml",
+        "circuit-breaker-rate.yaml",
+        "retry.yaml",
+        "ssl-configuration.yaml",
+        "circuit-breaker-count.yaml",
+    ];
     let sources = names.map(|name| Source::Text { name: name.into(), text: example(name) });
     let config = load(&sources, &environment(), Role::Any).map_err(|r| r.render(false)).unwrap().config;
     let breaker = config.routing.policy.circuit_breaker;
-    assert_eq!(breaker.timeout, Duration::from_secs(60), "60000 ms and 60 s are the same");
+    assert_eq!(breaker.timeout, Duration::from_mins(1), "60000 ms and 60 s are the same");
     assert_eq!(breaker.half_open_requests, 1);
     assert_eq!(breaker.permitted_calls_in_half_open_state, Some(10));
 }

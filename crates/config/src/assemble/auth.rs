@@ -3,7 +3,8 @@
 use super::{Missing, assemble, words};
 use crate::{
     model::{
-        ApiKey, ApiKeys, Auth, Jwt, JwtAlgorithm, JwtKey, KeySource, RouteAuth, SessionKey, Sessions, UpstreamAuth,
+        ApiKey, ApiKeys, Auth, Jwt, JwtAlgorithm, JwtKey, KeySource, RouteAuth, SessionKey, Sessions,
+        UpstreamAuth,
     },
     value::BlockVal,
 };
@@ -33,7 +34,8 @@ pub(super) fn upstream_auth(block: Option<&BlockVal>) -> Result<Option<UpstreamA
 }
 
 fn api_keys(block: &BlockVal) -> Result<ApiKeys, Missing> {
-    let keys = block.blocks("keys").map(|(_, key)| Ok(assemble!(key => ApiKey { name, key, scopes, tenant })));
+    let keys =
+        block.blocks("keys").map(|(_, key)| Ok(assemble!(key => ApiKey { name, key, scopes, tenant })));
     Ok(assemble!(block => ApiKeys { header; keys: keys.collect::<Result<_, _>>()? }))
 }
 

@@ -3,8 +3,8 @@
 use super::{Missing, assemble, words};
 use crate::{
     model::{
-        BreakerRate, CircuitBreaker, ClientTls, ConnectionPool, Endpoint, HealthCheck, Http2Mode, Outlier, ProbeKind,
-        Retry, RetryBudget, RetryOn, Routing, SlidingWindow, Strategy, Upstream, UpstreamPolicy,
+        BreakerRate, CircuitBreaker, ClientTls, ConnectionPool, Endpoint, HealthCheck, Http2Mode, Outlier,
+        ProbeKind, Retry, RetryBudget, RetryOn, Routing, SlidingWindow, Strategy, Upstream, UpstreamPolicy,
     },
     value::{BlockVal, Data},
 };
@@ -32,7 +32,8 @@ pub(super) fn pool(block: &BlockVal) -> Result<ConnectionPool, Missing> {
 }
 
 pub(super) fn upstream(block: &BlockVal) -> Result<Upstream, Missing> {
-    let endpoints = block.blocks("endpoints").map(|(_, e)| Ok(assemble!(e => Endpoint { url, weight, priority, zone })));
+    let endpoints =
+        block.blocks("endpoints").map(|(_, e)| Ok(assemble!(e => Endpoint { url, weight, priority, zone })));
     let tls = block.inner("tls")?;
     Ok(assemble!(block => Upstream { name, http2;
         endpoints: endpoints.collect::<Result<_, _>>()?,

@@ -3,7 +3,7 @@
 use super::{Decoder, nearest};
 use crate::{
     diagnostic::Draft,
-    schema::{Also, Bare, Def, Key, Kind, Word},
+    schema::{Also, Bare, Def, Key, Kind, Rule, Word},
     source::At,
     text,
     value::{Data, Origin, SecretData, SecretFrom, Val},
@@ -60,17 +60,23 @@ impl Decoder<'_> {
         let scalar = self.substitute(raw, *plain, path, node.at)?;
         if secret {
             let from = scalar.variable.map_or(SecretFrom::File, SecretFrom::Variable);
-            return self.secret(kind, scalar.text, from, path, node.at);
+            return self.secret(kind, &scalar.text, from, path, node.at);
         }
         let (data, bare) = match decode(kind, off, also, &scalar) {
             Ok(decoded) => decoded,
             Err(why) => {
+                // A URL with a password in it is refused, and not shown.
+                if matches!(kind, Kind::Text(Rule::Url | Rule::Origin)) && raw.contains('@') {
+                    self.hide(node);
+                }
                 self.drafts.push(refusal(kind, &scalar, why, path, node.at));
                 return None;
             }
         };
-        if let Some((unit, number)) = &bare {
-            self.warn_unit(*unit, number, also, path, node.at, &data);
+        if let Some((unit, number)) = &bare
+            && !also.is_some_and(|also| also.name.ends_with("_seconds"))
+        {
+            self.warn_unit(*unit, number, &data, path, node.at);
         }
         let written = bare.map(|(unit, number)| format!("{number} {}", unit_name(unit)));
         Some(Val { data, at: Some(node.at), origin: Origin::Given, written })
@@ -98,10 +104,10 @@ impl Decoder<'_> {
             self.drafts.push(unset(path, node.at, &name));
             return None;
         };
-        self.secret(&key.kind, value, SecretFrom::EnvKey(name), path, node.at)
+        self.secret(&key.kind, &value, SecretFrom::EnvKey(name), path, node.at)
     }
 
-    fn secret(&mut self, kind: &Kind, value: String, from: SecretFrom, path: &str, at: At) -> Option<Val> {
+    fn secret(&mut self, kind: &Kind, value: &str, from: SecretFrom, path: &str, at: At) -> Option<Val> {
         let value = value.trim_end_matches(['\r', '\n']).to_owned();
         let min = if let Kind::Secret { min } = kind { *min } else { 1 };
         let why = if value == "***" {
@@ -164,8 +170,7 @@ impl Decoder<'_> {
     }
 
     /// C4: a bare number whose unit is not in the key's name, and whose size suggests another unit.
-    fn warn_unit(&mut self, unit: Bare, number: &str, also: Option<&Also>, path: &str, at: At, data: &Data) {
-        let named = also.is_some_and(|also| also.name.ends_with("_seconds"));
+    fn warn_unit(&mut self, unit: Bare, number: &str, data: &Data, path: &str, at: At) {
         let n = text::decimal(number).unwrap_or(0.0);
         let strange = match unit {
             Bare::Millis => n > 0.0 && n < 10.0,
@@ -173,7 +178,7 @@ impl Decoder<'_> {
             Bare::Percent => n > 0.0 && n < 1.0,
             Bare::Share => false,
         };
-        if strange && !named {
+        if strange {
             let shown = show(data);
             let message = format!("{number} means {number} {} here, which is {shown}", unit_name(unit));
             self.drafts.push(
@@ -189,7 +194,8 @@ pub(crate) fn default_value(key: &'static Key) -> Option<Data> {
     match (&key.default, &key.kind) {
         (Def::Off, _) => Some(Data::Off),
         (Def::Text(text), Kind::List { of, .. }) => {
-            let items = text.trim_matches(['[', ']']).split(", ").map(|item| decode(of, false, None, &scalar(item)));
+            let items =
+                text.trim_matches(['[', ']']).split(", ").map(|item| decode(of, false, None, &scalar(item)));
             let items: Result<Vec<_>, _> =
                 items.map(|item| item.map(|(data, _)| Val::derived(data, Origin::Default))).collect();
             items.ok().map(Data::List)
@@ -237,7 +243,9 @@ fn decode(kind: &Kind, off: bool, also: Option<&Also>, scalar: &Scalar) -> Decod
             Some(n) if (*min..=*max).contains(&n) => Ok((Data::Size(n), None)),
             _ => fail(),
         },
-        Kind::Ratio { bare } => ratio(text, bare_unit(*bare)).map_or_else(fail, |(r, b)| Ok((Data::Ratio(r), b))),
+        Kind::Ratio { bare } => {
+            ratio(text, bare_unit(*bare)).map_or_else(fail, |(r, b)| Ok((Data::Ratio(r), b)))
+        }
         Kind::Secret { .. } | Kind::List { .. } | Kind::Labels | Kind::Block(_) => fail(),
     }
 }
@@ -266,8 +274,12 @@ fn word(words: &'static [Word], text: &str) -> Option<&'static str> {
 fn looks_typed(text: &str) -> bool {
     let number = text.trim_start_matches(['-', '+']);
     let digit = number.strip_prefix('.').unwrap_or(number).bytes().next().is_some_and(|b| b.is_ascii_digit());
-    let special = ["true", "false", "null", "~", ".inf", ".nan"].contains(&text.to_ascii_lowercase().as_str());
-    special || (digit && number.parse::<f64>().is_ok()) || number.starts_with("0x") || number.starts_with("0o")
+    let special =
+        ["true", "false", "null", "~", ".inf", ".nan"].contains(&text.to_ascii_lowercase().as_str());
+    special
+        || (digit && number.parse::<f64>().is_ok())
+        || number.starts_with("0x")
+        || number.starts_with("0o")
 }
 
 /// Types whose value stands without quotes. Durations, sizes and shares may be text.
@@ -294,7 +306,8 @@ pub(crate) fn expects(kind: &Kind) -> String {
         Kind::Text(rule) => rule.expects().into(),
         Kind::Secret { min } => format!("a secret of at least {min} bytes"),
         Kind::Choice(words) => {
-            let words: Vec<_> = words.iter().map(|Word(spellings, _)| format!("`{}`", spellings[0])).collect();
+            let words: Vec<_> =
+                words.iter().map(|Word(spellings, _)| format!("`{}`", spellings[0])).collect();
             format!("one of {}", words.join(", "))
         }
         Kind::List { .. } => "a list".into(),
@@ -304,14 +317,12 @@ pub(crate) fn expects(kind: &Kind) -> String {
 }
 
 fn refusal(kind: &Kind, scalar: &Scalar, why: String, path: &str, at: At) -> Draft {
-    let message = if scalar.substituted {
-        format!("{why}; the value of the variable is something else")
-    } else if scalar.text.is_empty() || matches!(kind, Kind::Text(_)) {
-        why
-    } else {
-        format!("{why}, found `{}`", clip(&scalar.text))
-    };
-    let draft = Draft::error(path, Some(at), message);
+    let mut draft = Draft::error(path, Some(at), why);
+    if scalar.substituted {
+        draft.message.push_str("; the value of the variable is something else");
+    } else if !scalar.text.is_empty() && !matches!(kind, Kind::Text(_)) {
+        draft.found = Some(clip(&scalar.text));
+    }
     let Kind::Choice(words) = kind else { return draft };
     let all = words.iter().flat_map(|Word(spellings, _)| spellings.iter().copied());
     match nearest(&scalar.text, all) {
@@ -321,7 +332,8 @@ fn refusal(kind: &Kind, scalar: &Scalar, why: String, path: &str, at: At) -> Dra
 }
 
 fn unset(path: &str, at: At, name: &str) -> Draft {
-    Draft::error(path, Some(at), format!("the environment variable `{name}` is not set")).help("set it, or change the key")
+    Draft::error(path, Some(at), format!("the environment variable `{name}` is not set"))
+        .help("set it, or change the key")
 }
 
 fn is_variable(name: &str) -> bool {

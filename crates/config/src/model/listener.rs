@@ -56,7 +56,7 @@ pub struct Listener {
     pub host: IpAddr,
     /// Port to bind; 0 = any free port, printed at start. Default 8443.
     pub port: u16,
-    /// What the seeds call protocol. `websocket`, `http` and `https` all mean the same listener, which speaks
+    /// The documented key `protocol`. `websocket`, `http` and `https` all mean the same listener, which speaks
     /// HTTP/1.1, HTTP/2 and WebSocket; `https` demands `tls`.
     pub protocol: ListenerProtocol,
     /// TLS, if configured.
@@ -72,7 +72,7 @@ pub enum ListenerProtocol {
     Http,
     /// The same, and TLS must be configured.
     Https,
-    /// The same; the seeds' word.
+    /// The same; every listener takes WebSocket upgrades.
     Websocket,
 }
 

@@ -41,7 +41,7 @@ pub struct UpstreamPolicy {
     pub max_requests: usize,
 }
 
-/// Balancers. Names of the seeds are aliases (`least_conn`, `leastconn`, `weighted`, `ip-hash`).
+/// Balancers. Other common names are aliases (`least_conn`, `leastconn`, `weighted`, `ip-hash`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// Power of two choices on peak EWMA with failure penalty.
@@ -169,6 +169,7 @@ pub struct Retry {
     /// One attempt until the response head. Default: none, the deadline alone.
     pub per_try_timeout: Option<Duration>,
     /// What may be retried (C3, GN-09). Default all three.
+    #[allow(clippy::struct_field_names)] // the key's name
     pub retry_on: Vec<RetryOn>,
     /// Budget of this upstream. Default 20 % + 10/s over 10 s.
     pub budget: RetryBudget,
@@ -178,6 +179,7 @@ pub struct Retry {
 
 /// Classes of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names)] // the documented words
 pub enum RetryOn {
     /// Connect, TLS, reset before anything was sent, refused stream, GOAWAY.
     ConnectionError,

@@ -12,7 +12,12 @@ const TYPE: Kind = Kind::Choice(&[
 const WORDS: Kind = Kind::List { of: &Kind::Text(Rule::Any), max: 100, one: true };
 
 const RULES: &[Key] = &[
-    key("type", TYPE, Def::Rule("`jwt` or `api_key` if that block is given, else `none`"), "How callers prove who they are."),
+    key(
+        "type",
+        TYPE,
+        Def::Rule("`jwt` or `api_key` if that block is given, else `none`"),
+        "How callers prove who they are.",
+    ),
     key("jwt", Kind::Block(&JWT), Def::None, "With `type: jwt`."),
     key("api_key", Kind::Block(&API_KEY), Def::None, "With `type: api_key`.").alias(&[also("api_keys")]),
 ];
@@ -28,17 +33,15 @@ pub(super) static AUTH: Block = Block {
 pub(super) static ROUTE_AUTH: Block = Block {
     name: "auth (of a route)",
     doc: "Absent = the root's. `auth: false` = public. `auth: true` = the root's, which must exist.",
-    keys: &[
-        &[key("enabled", Kind::Bool, Def::Text("true"), "`false` = public.")],
-        RULES,
-    ],
+    keys: &[&[key("enabled", Kind::Bool, Def::Text("true"), "`false` = public.")], RULES],
     scalar: Some("enabled"),
     reserved: &[],
 };
 
 /// Where a verification key is: exactly one of the six spellings.
 const KEY_SOURCE: &[Key] = &[
-    key("kid", Kind::Text(Rule::Any), Def::None, "`kid` of the tokens it verifies. Absent = any.").alias(&[also("id")]),
+    key("kid", Kind::Text(Rule::Any), Def::None, "`kid` of the tokens it verifies. Absent = any.")
+        .alias(&[also("id")]),
     key(
         "algorithm",
         Kind::Choice(&[
@@ -50,7 +53,12 @@ const KEY_SOURCE: &[Key] = &[
         Def::Rule("`HS256` for a `secret_key`; a public key must name its own"),
         "Pinned algorithm.",
     ),
-    key("secret_key", Kind::Secret { min: 32 }, Def::None, "Shared secret, at least 32 bytes (RFC 7518, 3.2)."),
+    key(
+        "secret_key",
+        Kind::Secret { min: 32 },
+        Def::None,
+        "Shared secret, at least 32 bytes (RFC 7518, 3.2).",
+    ),
     key("secret_key_file", Kind::Text(Rule::File), Def::None, "File that holds it."),
     key("public_key", Kind::Secret { min: 32 }, Def::None, "Public key, PEM."),
     key("public_key_file", Kind::Text(Rule::File), Def::None, "File that holds it."),
@@ -121,7 +129,12 @@ pub(super) static SESSIONS: Block = Block {
     doc: "Sealed session tokens, and what is kept for streams that can be resumed.",
     keys: &[&[
         key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session token."),
-        key("ttl", seconds(SECOND, 365 * DAY), Def::Text("1h"), "Idle time after which this replica forgets a session's extras."),
+        key(
+            "ttl",
+            seconds(SECOND, 365 * DAY),
+            Def::Text("1h"),
+            "Idle time after which this replica forgets a session's extras.",
+        ),
         key(
             "keys",
             Kind::List { of: &Kind::Block(&SESSION_KEY), max: 16, one: false },
@@ -134,16 +147,36 @@ pub(super) static SESSIONS: Block = Block {
             Def::Text("false"),
             "Make a key at start; sessions then end with the process, and no other replica can open them.",
         ),
-        key("stream_events", int(0, 1_000_000), Def::Text("256"), "Events kept per stream for `Last-Event-ID`."),
-        key("stream_bytes", Kind::Size { min: 0, max: mib(1024) }, Def::Text("256KiB"), "Bytes kept per stream."),
+        key(
+            "stream_events",
+            int(0, 1_000_000),
+            Def::Text("256"),
+            "Events kept per stream for `Last-Event-ID`.",
+        ),
+        key(
+            "stream_bytes",
+            Kind::Size { min: 0, max: mib(1024) },
+            Def::Text("256KiB"),
+            "Bytes kept per stream.",
+        ),
         key(
             "stream_bytes_total",
             Kind::Size { min: kib(1), max: 1 << 40 },
             Def::Text("64MiB"),
             "Bytes kept for all streams.",
         ),
-        key("stream_retention", seconds(0, DAY), Def::Text("1m"), "How long an ended or abandoned stream can be resumed."),
-        key("max_entries", int(1, 100_000_000), Def::Text("100000"), "Sessions remembered for re-binding and revocation."),
+        key(
+            "stream_retention",
+            seconds(0, DAY),
+            Def::Text("1m"),
+            "How long an ended or abandoned stream can be resumed.",
+        ),
+        key(
+            "max_entries",
+            int(1, 100_000_000),
+            Def::Text("100000"),
+            "Sessions remembered for re-binding and revocation.",
+        ),
     ]],
     scalar: None,
     reserved: &["type", "redis"],

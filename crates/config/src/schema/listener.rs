@@ -32,7 +32,8 @@ const CIPHERS: Kind = Kind::List { of: &CIPHER, max: 16, one: false };
 /// What a listener itself has; `server` has it too, as the first listener.
 const SOCKET: &[Key] = &[
     key("host", Kind::Text(Rule::Address), Def::Text("0.0.0.0"), "Address to bind.").restart(),
-    key("port", int(0, 65535), Def::Text("8443"), "Port to bind. 0 = any free port, printed at start.").restart(),
+    key("port", int(0, 65535), Def::Text("8443"), "Port to bind. 0 = any free port, printed at start.")
+        .restart(),
     key("protocol", PROTOCOL, Def::Text("http"), "What the listener speaks."),
     key("tls", Kind::Block(&TLS), Def::None, "TLS. Absent = clear text."),
     key("proxy_protocol", PROXY, Def::Text("off"), "PROXY protocol version 2 before anything else."),
@@ -51,7 +52,12 @@ static TLS: Block = Block {
             Def::Empty,
             "More certificates, chosen by SNI. The first of all is the default. None at all = those of `ssl_configuration`.",
         ),
-        key("minimum_version", TLS_VERSION, Def::Rule("`ssl_configuration.minimum_version`"), "Lowest version."),
+        key(
+            "minimum_version",
+            TLS_VERSION,
+            Def::Rule("`ssl_configuration.minimum_version`"),
+            "Lowest version.",
+        ),
         key(
             "preferred_ciphers",
             CIPHERS,
@@ -79,7 +85,12 @@ pub(super) static SSL_CONFIGURATION: Block = Block {
     doc: "TLS defaults of all listeners that have a `tls` block; the block wins.",
     keys: &[&[
         key("minimum_version", TLS_VERSION, Def::Text("TLSv1.2"), "Lowest version."),
-        key("preferred_ciphers", CIPHERS, Def::Empty, "TLS 1.2 suites in order of preference. Empty = the library's."),
+        key(
+            "preferred_ciphers",
+            CIPHERS,
+            Def::Empty,
+            "TLS 1.2 suites in order of preference. Empty = the library's.",
+        ),
         key("certificates", Kind::Block(&CERTIFICATES), Def::None, "Where certificates come from."),
     ]],
     scalar: None,
@@ -94,7 +105,10 @@ static CERTIFICATES: Block = Block {
             "provider",
             Kind::Choice(&[
                 Word(&["file"], "the PEM files in `files`"),
-                Word(&["acm"], "a cloud load balancer holds them: for rendered artefacts only, `serve` cannot use it"),
+                Word(
+                    &["acm"],
+                    "a cloud load balancer holds them: for rendered artefacts only, `serve` cannot use it",
+                ),
             ]),
             Def::Text("file"),
             "Who holds them.",
@@ -123,27 +137,53 @@ static CERTIFICATES: Block = Block {
 };
 
 const LIMITS: &[Key] = &[
-    key("workers", int(0, 1024), Def::Text("0"), "Worker threads, one runtime each. 0 = one per core.").restart(),
-    key("max_connections", int(1, 10_000_000), Def::Text("100000"), "Open client connections, all listeners together."),
+    key("workers", int(0, 1024), Def::Text("0"), "Worker threads, one runtime each. 0 = one per core.")
+        .restart(),
+    key(
+        "max_connections",
+        int(1, 10_000_000),
+        Def::Text("100000"),
+        "Open client connections, all listeners together.",
+    ),
     key(
         "max_connections_per_ip",
         int(1, 10_000_000),
         Def::Text("1000"),
         "Open client connections per client address (IPv6: per /64).",
     ),
-    key("max_handshakes", int(1, 1_000_000), Def::Text("256"), "TLS handshakes under way at once, per worker."),
+    key(
+        "max_handshakes",
+        int(1, 1_000_000),
+        Def::Text("256"),
+        "TLS handshakes under way at once, per worker.",
+    ),
     key("handshake_timeout", seconds(10, HOUR), Def::Text("10s"), "PROXY header plus TLS handshake."),
     key("header_timeout", seconds(10, HOUR), Def::Text("10s"), "A whole request head, from its first byte."),
-    key("read_timeout", seconds(10, DAY), Def::Text("30s"), "Longest pause while a request body is expected."),
+    key(
+        "read_timeout",
+        seconds(10, DAY),
+        Def::Text("30s"),
+        "Longest pause while a request body is expected.",
+    ),
     key("write_timeout", seconds(10, DAY), Def::Text("30s"), "Longest pause while a client takes nothing."),
-    key("idle_timeout", seconds(10, DAY), Def::Text("75s"), "How long a connection without a request stays open."),
+    key(
+        "idle_timeout",
+        seconds(10, DAY),
+        Def::Text("75s"),
+        "How long a connection without a request stays open.",
+    ),
     key(
         "stream_idle_timeout",
         seconds(10, 30 * DAY),
         Def::Text("1h"),
         "A streaming response (SSE, tunnel) without a byte either way ends after this.",
     ),
-    key("max_header_bytes", Kind::Size { min: kib(1), max: mib(1) }, Def::Text("64KiB"), "All header lines together."),
+    key(
+        "max_header_bytes",
+        Kind::Size { min: kib(1), max: mib(1) },
+        Def::Text("64KiB"),
+        "All header lines together.",
+    ),
     key("max_headers", int(1, 10_000), Def::Text("100"), "Header lines."),
     key(
         "max_body_bytes",
@@ -164,9 +204,24 @@ const LIMITS: &[Key] = &[
         Def::Empty,
         "Hops whose `X-Forwarded-For`, `X-Forwarded-Proto` and PROXY header are believed.",
     ),
-    key("drain_delay", seconds(0, HOUR), Def::Text("15s"), "After SIGTERM `/ready` is 503 and accepting goes on for this long."),
-    key("max_drain", seconds(0, DAY), Def::Text("5m"), "Hard stop, counted from the closing of the listeners."),
-    key("certificate_reload_interval", seconds(100, DAY), Def::Text("10s"), "How often certificate files are looked at."),
+    key(
+        "drain_delay",
+        seconds(0, HOUR),
+        Def::Text("15s"),
+        "After SIGTERM `/ready` is 503 and accepting goes on for this long.",
+    ),
+    key(
+        "max_drain",
+        seconds(0, DAY),
+        Def::Text("5m"),
+        "Hard stop, counted from the closing of the listeners.",
+    ),
+    key(
+        "certificate_reload_interval",
+        seconds(100, DAY),
+        Def::Text("10s"),
+        "How often certificate files are looked at.",
+    ),
 ];
 
 pub(super) static SERVER: Block = Block {
@@ -180,7 +235,10 @@ pub(super) static SERVER: Block = Block {
 pub(super) static LISTENER: Block = Block {
     name: "listeners[]",
     doc: "One more listener. Limits and timeouts come from `server`.",
-    keys: &[&[key("name", Kind::Text(Rule::Name), Def::Required, "Unique name, used in metrics and logs.")], SOCKET],
+    keys: &[
+        &[key("name", Kind::Text(Rule::Name), Def::Required, "Unique name, used in metrics and logs.")],
+        SOCKET,
+    ],
     scalar: None,
     reserved: &[],
 };
@@ -192,9 +250,21 @@ pub(super) static ADMIN: Block = Block {
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = no admin port.").restart(),
         key("host", Kind::Text(Rule::Address), Def::Text("127.0.0.1"), "Address to bind.").restart(),
-        key("port", int(0, 65535), Def::Text("9090"), "Port to bind. 0 = any free port, printed at start.").restart(),
-        key("token", Kind::Secret { min: 16 }, Def::None, "Bearer token for `/status`, `/` and every mutation."),
-        key("unix_socket", FILE, Def::None, "Unix socket (mode 0600) on which everything answers without a token.").restart(),
+        key("port", int(0, 65535), Def::Text("9090"), "Port to bind. 0 = any free port, printed at start.")
+            .restart(),
+        key(
+            "token",
+            Kind::Secret { min: 16 },
+            Def::None,
+            "Bearer token for `/status`, `/` and every mutation.",
+        ),
+        key(
+            "unix_socket",
+            FILE,
+            Def::None,
+            "Unix socket (mode 0600) on which everything answers without a token.",
+        )
+        .restart(),
     ]],
     scalar: None,
     reserved: &[],
@@ -212,7 +282,12 @@ pub(super) static CONNECTION_POOL: Block = Block {
             "Idle connections kept per endpoint and worker.",
         ),
         key("max_idle_time", seconds(100, DAY), Def::Text("1m"), "Longer idle connections are closed."),
-        key("max_waiting", int(0, 1_000_000), Def::Text("1024"), "Requests that wait for a connection of a full pool."),
+        key(
+            "max_waiting",
+            int(0, 1_000_000),
+            Def::Text("1024"),
+            "Requests that wait for a connection of a full pool.",
+        ),
         key(
             "dns_refresh",
             seconds(SECOND, 60 * MINUTE),

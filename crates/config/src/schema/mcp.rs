@@ -1,12 +1,8 @@
 //! MCP servers and plain HTTP routes.
 
 use super::{
-    Block, DAY, Def, HOUR, Key, Kind, SECOND, Word,
-    auth::ROUTE_AUTH,
-    int, key, kib, mib,
-    routing::POLICY,
-    rules::Rule,
-    seconds,
+    Block, DAY, Def, HOUR, Key, Kind, SECOND, Word, auth::ROUTE_AUTH, int, key, kib, mib, routing::POLICY,
+    rules::Rule, seconds,
 };
 
 const UPSTREAM: &[Key] = &[
@@ -37,7 +33,12 @@ static ENDPOINT: Block = Block {
     name: "endpoints[]",
     doc: "One address. A single value is the `url`.",
     keys: &[&[
-        key("url", Kind::Text(Rule::Url), Def::Required, "`http://host:port` or `https://...`, with a path if wanted. Names are resolved again and again."),
+        key(
+            "url",
+            Kind::Text(Rule::Url),
+            Def::Required,
+            "`http://host:port` or `https://...`, with a path if wanted. Names are resolved again and again.",
+        ),
         key("weight", int(0, 65535), Def::Text("1"), "Relative share. 0 = drained."),
         key("priority", int(0, 255), Def::Text("0"), "0 is used first."),
         key("zone", Kind::Text(Rule::Any), Def::None, "Zone label."),
@@ -51,7 +52,12 @@ static UPSTREAM_AUTH: Block = Block {
     doc: "A header with a credential, sent to the endpoints.",
     keys: &[&[
         key("header", Kind::Text(Rule::Header), Def::Text("authorization"), "Header name."),
-        key("value", Kind::Secret { min: 1 }, Def::Required, "Header value, for `authorization` usually `Bearer ...`."),
+        key(
+            "value",
+            Kind::Secret { min: 1 },
+            Def::Required,
+            "Header value, for `authorization` usually `Bearer ...`.",
+        ),
     ]],
     scalar: None,
     reserved: &["type"],
@@ -61,10 +67,20 @@ static CLIENT_TLS: Block = Block {
     name: "tls (client)",
     doc: "How endpoints are verified. Verification cannot be switched off.",
     keys: &[&[
-        key("ca_file", Kind::Text(Rule::File), Def::None, "PEM bundle of trusted roots. Absent = the system's."),
+        key(
+            "ca_file",
+            Kind::Text(Rule::File),
+            Def::None,
+            "PEM bundle of trusted roots. Absent = the system's.",
+        ),
         key("cert_file", Kind::Text(Rule::File), Def::None, "Client certificate, PEM. Needs `key_file`."),
         key("key_file", Kind::Text(Rule::File), Def::None, "Its key, PEM."),
-        key("server_name", Kind::Text(Rule::Authority), Def::None, "Name to verify instead of the endpoint's host."),
+        key(
+            "server_name",
+            Kind::Text(Rule::Authority),
+            Def::None,
+            "Name to verify instead of the endpoint's host.",
+        ),
     ]],
     scalar: None,
     reserved: &[],
@@ -75,7 +91,12 @@ pub(super) static MCP: Block = Block {
     doc: "MCP servers and what holds for all of them.",
     keys: &[&[
         key("path", Kind::Text(Rule::Prefix), Def::Text("/mcp"), "Path of the endpoints: `/mcp/{server}`."),
-        key("public_url", Kind::Text(Rule::Origin), Def::None, "Public origin, for RFC 9728 metadata. Needed when a server has `auth`."),
+        key(
+            "public_url",
+            Kind::Text(Rule::Origin),
+            Def::None,
+            "Public origin, for RFC 9728 metadata. Needed when a server has `auth`.",
+        ),
         key(
             "allowed_origins",
             Kind::List { of: &Kind::Text(Rule::Origin), max: 1000, one: true },
@@ -88,12 +109,32 @@ pub(super) static MCP: Block = Block {
             Def::Empty,
             "`Host` values allowed besides a loopback listener's own.",
         ),
-        key("max_message_bytes", Kind::Size { min: kib(1), max: mib(1024) }, Def::Text("4MiB"), "Largest JSON-RPC message of a client."),
-        key("max_response_bytes", Kind::Size { min: kib(1), max: mib(4096) }, Def::Text("64MiB"), "Largest JSON-RPC message of a server."),
+        key(
+            "max_message_bytes",
+            Kind::Size { min: kib(1), max: mib(1024) },
+            Def::Text("4MiB"),
+            "Largest JSON-RPC message of a client.",
+        ),
+        key(
+            "max_response_bytes",
+            Kind::Size { min: kib(1), max: mib(4096) },
+            Def::Text("64MiB"),
+            "Largest JSON-RPC message of a server.",
+        ),
         key("max_depth", int(8, 1024), Def::Text("128"), "Deepest JSON nesting."),
         key("max_batch", int(1, 10_000), Def::Text("100"), "Messages in one batch."),
-        key("keep_alive", seconds(SECOND, HOUR), Def::Text("15s"), "A comment line goes out on a stream idle for this long."),
-        key("servers", Kind::List { of: &Kind::Block(&MCP_SERVER), max: 1000, one: false }, Def::Empty, "The servers."),
+        key(
+            "keep_alive",
+            seconds(SECOND, HOUR),
+            Def::Text("15s"),
+            "A comment line goes out on a stream idle for this long.",
+        ),
+        key(
+            "servers",
+            Kind::List { of: &Kind::Block(&MCP_SERVER), max: 1000, one: false },
+            Def::Empty,
+            "The servers.",
+        ),
     ]],
     scalar: None,
     reserved: &["federation"],
@@ -132,9 +173,24 @@ static MCP_SERVER: Block = Block {
                 Def::Text("auto"),
                 "Protocol versions that the server speaks.",
             ),
-            key("request_timeout", seconds(1, DAY), Def::Text("10m"), "A whole call, from request to final response."),
-            key("initialize_timeout", seconds(1, HOUR), Def::Text("10s"), "`initialize` or `server/discover`."),
-            key("handle_ttl", seconds(SECOND, 30 * DAY), Def::Text("1h"), "Life of sealed `requestState` and task handles."),
+            key(
+                "request_timeout",
+                seconds(1, DAY),
+                Def::Text("10m"),
+                "A whole call, from request to final response.",
+            ),
+            key(
+                "initialize_timeout",
+                seconds(1, HOUR),
+                Def::Text("10s"),
+                "`initialize` or `server/discover`.",
+            ),
+            key(
+                "handle_ttl",
+                seconds(SECOND, 30 * DAY),
+                Def::Text("1h"),
+                "Life of sealed `requestState` and task handles.",
+            ),
         ],
         POLICY,
     ],
@@ -148,12 +204,22 @@ pub(super) static API: Block = Block {
     keys: &[
         &[
             key("name", Kind::Text(Rule::Name), Def::Required, "Unique name, used in metrics and logs."),
-            key("path_prefix", Kind::Text(Rule::Prefix), Def::Required, "Prefix in whole segments; the longest wins."),
+            key(
+                "path_prefix",
+                Kind::Text(Rule::Prefix),
+                Def::Required,
+                "Prefix in whole segments; the longest wins.",
+            ),
             key("strip_prefix", Kind::Bool, Def::Text("false"), "Remove the prefix before forwarding."),
         ],
         UPSTREAM,
         &[
-            key("preserve_host", Kind::Bool, Def::Text("true"), "Send the client's `Host`. `false` = the endpoint's."),
+            key(
+                "preserve_host",
+                Kind::Bool,
+                Def::Text("true"),
+                "Send the client's `Host`. `false` = the endpoint's.",
+            ),
             key(
                 "max_body_bytes",
                 Kind::Size { min: 0, max: 1 << 50 },

@@ -36,7 +36,12 @@ static LOGGING: Block = Block {
     name: "observability.logging",
     doc: "Operational log, on standard error.",
     keys: &[&[
-        key("level", Kind::Text(Rule::Filter), Def::Text("info"), "Level, or a filter per module such as `info,holdfast_mcp=debug`."),
+        key(
+            "level",
+            Kind::Text(Rule::Filter),
+            Def::Text("info"),
+            "Level, or a filter per module such as `info,holdfast_mcp=debug`.",
+        ),
         key("format", FORMAT, Def::Text("auto"), "Format."),
         key("additional_fields", Kind::Labels, Def::Empty, "Fields on every line."),
     ]],

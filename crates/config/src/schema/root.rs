@@ -17,12 +17,7 @@ static APIS: Kind = Kind::Block(&API);
 const KEYS: &[Key] = &[
     key("version", int(1, 1), Def::Text("1"), "Schema version."),
     key("server", Kind::Block(&SERVER), Def::Empty, "The first listener, and limits and defaults of all."),
-    key(
-        "listeners",
-        Kind::List { of: &LISTENERS, max: 64, one: false },
-        Def::Empty,
-        "More listeners.",
-    ),
+    key("listeners", Kind::List { of: &LISTENERS, max: 64, one: false }, Def::Empty, "More listeners."),
     key("admin", Kind::Block(&ADMIN), Def::Empty, "Metrics, health, status, reload, drain."),
     key("ssl_configuration", Kind::Block(&SSL_CONFIGURATION), Def::Empty, "TLS defaults of all listeners."),
     key(
@@ -48,12 +43,7 @@ const KEYS: &[Key] = &[
     ),
     key("observability", Kind::Block(&OBSERVABILITY), Def::Empty, "Metrics, logs, access records."),
     key("mcp", Kind::Block(&MCP), Def::Empty, "MCP servers and their policy."),
-    key(
-        "apis",
-        Kind::List { of: &APIS, max: 10_000, one: false },
-        Def::Empty,
-        "Plain HTTP routes.",
-    ),
+    key("apis", Kind::List { of: &APIS, max: 10_000, one: false }, Def::Empty, "Plain HTTP routes."),
     key("ha", Kind::Block(&HA), Def::Empty, "Names of this process."),
 ];
 
@@ -64,9 +54,25 @@ pub(crate) static ROOT: Block = Block {
     keys: &[KEYS],
     scalar: None,
     reserved: &[
-        "redis", "discovery", "rate_limit", "buckets", "cache", "guard", "analytics", "health_checks", "regions",
-        "load_balancer", "regional_balancer", "replication", "backup", "recovery", "failover_alerts", "autoscaling",
-        "network_policies", "service_mesh", "kubernetes",
+        "redis",
+        "discovery",
+        "rate_limit",
+        "buckets",
+        "cache",
+        "guard",
+        "analytics",
+        "health_checks",
+        "regions",
+        "load_balancer",
+        "regional_balancer",
+        "replication",
+        "backup",
+        "recovery",
+        "failover_alerts",
+        "autoscaling",
+        "network_policies",
+        "service_mesh",
+        "kubernetes",
     ],
 };
 
@@ -75,7 +81,12 @@ static HA: Block = Block {
     doc: "Where this process runs.",
     keys: &[&[
         key("region", Kind::Text(Rule::Any), Def::None, "Region label."),
-        key("zone", Kind::Text(Rule::Any), Def::None, "Zone label. Endpoints of the same zone are preferred."),
+        key(
+            "zone",
+            Kind::Text(Rule::Any),
+            Def::None,
+            "Zone label. Endpoints of the same zone are preferred.",
+        ),
     ]],
     scalar: None,
     reserved: &["enabled", "peer_discovery", "failover"],

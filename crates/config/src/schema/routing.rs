@@ -6,9 +6,18 @@ use super::{
 };
 
 const STRATEGY: Kind = Kind::Choice(&[
-    Word(&["p2c_ewma", "p2c", "ewma", "peak_ewma"], "the better of two, by latency and requests in flight; failures count as slow"),
-    Word(&["least_connections", "least_conn", "leastconn", "least-connections", "least_requests"], "fewest requests in flight"),
-    Word(&["round_robin", "weighted", "roundrobin", "round-robin", "weighted_round_robin"], "in turn, smooth by weight"),
+    Word(
+        &["p2c_ewma", "p2c", "ewma", "peak_ewma"],
+        "the better of two, by latency and requests in flight; failures count as slow",
+    ),
+    Word(
+        &["least_connections", "least_conn", "leastconn", "least-connections", "least_requests"],
+        "fewest requests in flight",
+    ),
+    Word(
+        &["round_robin", "weighted", "roundrobin", "round-robin", "weighted_round_robin"],
+        "in turn, smooth by weight",
+    ),
     Word(&["random"], "by chance, by weight"),
     Word(&["ip_hash", "ip-hash", "source"], "ring hash on the client address"),
     Word(&["ring_hash", "ring-hash"], "ring hash on the session, or else the client address"),
@@ -18,22 +27,43 @@ const STRATEGY: Kind = Kind::Choice(&[
 /// What `routing` sets for all and an upstream's own block overrides, field by field.
 pub(crate) const POLICY: &[Key] = &[
     key("strategy", STRATEGY, Def::Text("p2c_ewma"), "Balancer."),
-    key("health_check", Kind::Block(&HEALTH_CHECK), Def::Empty, "Active probes. A single value is the interval."),
+    key(
+        "health_check",
+        Kind::Block(&HEALTH_CHECK),
+        Def::Empty,
+        "Active probes. A single value is the interval.",
+    ),
     key("circuit_breaker", Kind::Block(&CIRCUIT_BREAKER), Def::Empty, "Breaker per endpoint."),
-    key("outlier_detection", Kind::Block(&OUTLIER), Def::Empty, "Passive ejection.").alias(&[also("outlier")]),
+    key("outlier_detection", Kind::Block(&OUTLIER), Def::Empty, "Passive ejection.")
+        .alias(&[also("outlier")]),
     key("retry", Kind::Block(&RETRY), Def::Empty, "Retries, all inside `timeout`."),
     key("connect_timeout", seconds(1, HOUR), Def::Text("2s"), "TCP plus TLS connect."),
     key("timeout", seconds(1, DAY), Def::Text("30s"), "From request to response head, over all attempts.")
         .alias(&[also_in("timeout_seconds", Bare::Seconds)]),
-    key("body_idle_timeout", seconds(1, DAY), Def::Text("1m"), "Longest pause inside a response body that is no stream."),
-    key("panic_threshold", SHARE, Def::Text("50%"), "Below this share of available endpoints health is ignored. 0 = never."),
+    key(
+        "body_idle_timeout",
+        seconds(1, DAY),
+        Def::Text("1m"),
+        "Longest pause inside a response body that is no stream.",
+    ),
+    key(
+        "panic_threshold",
+        SHARE,
+        Def::Text("50%"),
+        "Below this share of available endpoints health is ignored. 0 = never.",
+    ),
     key(
         "slow_start",
         seconds(0, HOUR),
         Def::Rule("30s for 3 or more endpoints, else 0s"),
         "Ramp of a joining or returning endpoint. 0s = none.",
     ),
-    key("max_requests", int(1, 100_000_000), Def::Text("10000"), "Requests in flight per upstream; beyond it 503 at once."),
+    key(
+        "max_requests",
+        int(1, 100_000_000),
+        Def::Text("10000"),
+        "Requests in flight per upstream; beyond it 503 at once.",
+    ),
 ];
 
 pub(super) static ROUTING: Block = Block {
@@ -42,8 +72,13 @@ pub(super) static ROUTING: Block = Block {
     keys: &[
         POLICY,
         &[
-            key("health_check_interval", seconds(100, DAY), Def::None, "Short for `health_check: {interval: ...}`.")
-                .moves_to("routing.health_check.interval"),
+            key(
+                "health_check_interval",
+                seconds(100, DAY),
+                Def::None,
+                "Short for `health_check: {interval: ...}`.",
+            )
+            .moves_to("routing.health_check.interval"),
             key(
                 "process_retry_budget",
                 Kind::Block(&PROCESS_BUDGET),
@@ -69,7 +104,10 @@ static HEALTH_CHECK: Block = Block {
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = no probes."),
         key(
             "type",
-            Kind::Choice(&[Word(&["tcp"], "a connect is enough"), Word(&["http"], "GET `path`; 2xx and 3xx are healthy")]),
+            Kind::Choice(&[
+                Word(&["tcp"], "a connect is enough"),
+                Word(&["http"], "GET `path`; 2xx and 3xx are healthy"),
+            ]),
             Def::Rule("`http` if `path` is given, else `tcp`"),
             "How a probe asks.",
         ),
@@ -77,7 +115,13 @@ static HEALTH_CHECK: Block = Block {
         key("port", int(1, 65535), Def::None, "Other port than the endpoint's.").or_off(),
         key("interval", seconds(100, DAY), Def::Text("5s"), "Pause between probes, jittered by 10 %."),
         key("timeout", seconds(1, HOUR), Def::Text("2s"), "One probe."),
-        key("healthy_threshold", int(1, 1000), Def::Text("2"), "Successes in a row before an endpoint is in.").alias(&[also("rise")]),
+        key(
+            "healthy_threshold",
+            int(1, 1000),
+            Def::Text("2"),
+            "Successes in a row before an endpoint is in.",
+        )
+        .alias(&[also("rise")]),
         key("unhealthy_threshold", int(1, 1000), Def::Text("3"), "Failures in a row before it is out.")
             .alias(&[also("fall"), also("threshold")]),
     ]],
@@ -90,7 +134,13 @@ pub(super) static CIRCUIT_BREAKER: Block = Block {
     doc: "A breaker per endpoint with two trip conditions; either opens it.",
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = never refuse."),
-        key("failure_threshold", int(1, 1_000_000), Def::Text("5"), "Failures in a row that open it. `off` = not counted.").or_off(),
+        key(
+            "failure_threshold",
+            int(1, 1_000_000),
+            Def::Text("5"),
+            "Failures in a row that open it. `off` = not counted.",
+        )
+        .or_off(),
         key("thresholds", Kind::Block(&THRESHOLDS), Def::Empty, "The rate condition."),
         key("sliding_window", Kind::Block(&SLIDING_WINDOW), Def::Empty, "Over what the rates are taken."),
         key(
@@ -100,8 +150,18 @@ pub(super) static CIRCUIT_BREAKER: Block = Block {
             "Time open before probing; doubles per re-open up to `max_timeout`, jittered.",
         )
         .alias(&[also_in("timeout_seconds", Bare::Seconds), also_in("wait_duration", Bare::Millis)]),
-        key("max_timeout", seconds(1, DAY), Def::Rule("5m, or `timeout` if that is more"), "Longest time open."),
-        key("success_threshold", int(1, 1_000_000), Def::Text("2"), "Successes in a row while half open that close it."),
+        key(
+            "max_timeout",
+            seconds(1, DAY),
+            Def::Rule("5m, or `timeout` if that is more"),
+            "Longest time open.",
+        ),
+        key(
+            "success_threshold",
+            int(1, 1_000_000),
+            Def::Text("2"),
+            "Successes in a row while half open that close it.",
+        ),
         key("half_open_requests", int(1, 1_000_000), Def::Text("1"), "Probe calls at once while half open.")
             .alias(&[also("half_open_max_requests")]),
         key(
@@ -111,7 +171,12 @@ pub(super) static CIRCUIT_BREAKER: Block = Block {
             "Probe calls in total, after which the rates decide. `off` = `success_threshold` decides.",
         )
         .or_off(),
-        key("max_half_open", seconds(100, DAY), Def::Text("30s"), "A half-open state without a verdict goes back to open."),
+        key(
+            "max_half_open",
+            seconds(100, DAY),
+            Def::Text("30s"),
+            "A half-open state without a verdict goes back to open.",
+        ),
     ]],
     scalar: Some("enabled"),
     reserved: &[],
@@ -121,7 +186,13 @@ static THRESHOLDS: Block = Block {
     name: "circuit_breaker.thresholds",
     doc: "Shares of the sliding window. A bare number is a percentage.",
     keys: &[&[
-        key("failure_rate", PERCENT, Def::Text("50%"), "Trip at or above. `off` = no rate condition, slow calls included.").or_off(),
+        key(
+            "failure_rate",
+            PERCENT,
+            Def::Text("50%"),
+            "Trip at or above. `off` = no rate condition, slow calls included.",
+        )
+        .or_off(),
         key("slow_call_rate", PERCENT, Def::Text("100%"), "Trip at or above this share of slow calls."),
         key(
             "slow_call_duration_threshold",
@@ -167,12 +238,28 @@ static OUTLIER: Block = Block {
     doc: "Ejects an endpoint that fails real requests.",
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = no ejection."),
-        key("consecutive_errors", int(1, 1_000_000), Def::Text("5"), "Failures in a row before ejection.").alias(&[also("max_fails")]),
-        key("base_ejection_time", seconds(100, DAY), Def::Text("30s"), "First ejection; times the number of ejections.")
-            .alias(&[also("fail_timeout")]),
-        key("max_ejection_time", seconds(100, DAY), Def::Rule("5m, or `base_ejection_time` if that is more"), "Longest ejection."),
-        key("max_ejection_share", SHARE, Def::Text("50%"), "Share of endpoints that may be out at once; one always stays.")
-            .alias(&[also_in("max_ejection_percent", Bare::Percent)]),
+        key("consecutive_errors", int(1, 1_000_000), Def::Text("5"), "Failures in a row before ejection.")
+            .alias(&[also("max_fails")]),
+        key(
+            "base_ejection_time",
+            seconds(100, DAY),
+            Def::Text("30s"),
+            "First ejection; times the number of ejections.",
+        )
+        .alias(&[also("fail_timeout")]),
+        key(
+            "max_ejection_time",
+            seconds(100, DAY),
+            Def::Rule("5m, or `base_ejection_time` if that is more"),
+            "Longest ejection.",
+        ),
+        key(
+            "max_ejection_share",
+            SHARE,
+            Def::Text("50%"),
+            "Share of endpoints that may be out at once; one always stays.",
+        )
+        .alias(&[also_in("max_ejection_percent", Bare::Percent)]),
     ]],
     scalar: Some("enabled"),
     reserved: &[],
@@ -183,8 +270,13 @@ pub(super) static RETRY: Block = Block {
     doc: "Retries with full jitter, before the first response byte, of what is safe to repeat.",
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = one attempt."),
-        key("max_attempts", int(1, 100), Def::Text("3"), "Attempts including the first. `max_retries: 3` is `max_attempts: 4`.")
-            .alias(&[also("attempts"), Also { name: "max_retries", bare: None, plus: 1 }]),
+        key(
+            "max_attempts",
+            int(1, 100),
+            Def::Text("3"),
+            "Attempts including the first. `max_retries: 3` is `max_attempts: 4`.",
+        )
+        .alias(&[also("attempts"), Also { name: "max_retries", bare: None, plus: 1 }]),
         key(
             "backoff",
             Kind::Choice(&[
@@ -196,15 +288,34 @@ pub(super) static RETRY: Block = Block {
         ),
         key("initial_delay", seconds(0, HOUR), Def::Text("25ms"), "Upper bound of the first pause.")
             .alias(&[also_in("initial_interval", Bare::Millis)]),
-        key("multiplier", Kind::Float { min: 1.0, max: 100.0 }, Def::Text("2"), "Growth of the pause per attempt."),
-        key("max_delay", seconds(0, HOUR), Def::Rule("250ms, or `initial_delay` if that is more"), "Longest pause.")
-            .alias(&[also_in("max_interval", Bare::Millis)]),
-        key("per_try_timeout", seconds(1, DAY), Def::Off, "One attempt until the response head. `off` = `timeout` alone.").or_off(),
+        key(
+            "multiplier",
+            Kind::Float { min: 1.0, max: 100.0 },
+            Def::Text("2"),
+            "Growth of the pause per attempt.",
+        ),
+        key(
+            "max_delay",
+            seconds(0, HOUR),
+            Def::Rule("250ms, or `initial_delay` if that is more"),
+            "Longest pause.",
+        )
+        .alias(&[also_in("max_interval", Bare::Millis)]),
+        key(
+            "per_try_timeout",
+            seconds(1, DAY),
+            Def::Off,
+            "One attempt until the response head. `off` = `timeout` alone.",
+        )
+        .or_off(),
         key(
             "retry_on",
             Kind::List {
                 of: &Kind::Choice(&[
-                    Word(&["connection_error", "ConnectionError"], "connect, TLS, reset before anything was sent, GOAWAY"),
+                    Word(
+                        &["connection_error", "ConnectionError"],
+                        "connect, TLS, reset before anything was sent, GOAWAY",
+                    ),
                     Word(&["timeout_error", "TimeoutError"], "`per_try_timeout`"),
                     Word(&["transient_error", "TransientError"], "429, 502, 503, 504"),
                 ]),
@@ -216,7 +327,12 @@ pub(super) static RETRY: Block = Block {
         )
         .alias(&[also("retryable_exceptions")]),
         key("budget", Kind::Block(&BUDGET), Def::Empty, "Retries of one upstream together, over 10 s."),
-        key("replay_buffer", Kind::Size { min: 0, max: mib(16) }, Def::Text("64KiB"), "Larger bodies are not kept for a retry."),
+        key(
+            "replay_buffer",
+            Kind::Size { min: 0, max: mib(16) },
+            Def::Text("64KiB"),
+            "Larger bodies are not kept for a retry.",
+        ),
     ]],
     scalar: Some("enabled"),
     reserved: &[],
@@ -227,7 +343,10 @@ const RATIO_KEY: Key = key("ratio", SHARE, Def::Text("20%"), "Share of requests.
 static BUDGET: Block = Block {
     name: "retry.budget",
     doc: "Retries beyond both are not made.",
-    keys: &[&[RATIO_KEY, key("min_per_second", int(0, 1_000_000), Def::Text("10"), "Retries per second always allowed.")]],
+    keys: &[&[
+        RATIO_KEY,
+        key("min_per_second", int(0, 1_000_000), Def::Text("10"), "Retries per second always allowed."),
+    ]],
     scalar: None,
     reserved: &[],
 };
@@ -235,7 +354,10 @@ static BUDGET: Block = Block {
 static PROCESS_BUDGET: Block = Block {
     name: "routing.process_retry_budget",
     doc: "Retries of all upstreams beyond both are not made.",
-    keys: &[&[RATIO_KEY, key("min_per_second", int(0, 1_000_000), Def::Text("100"), "Retries per second always allowed.")]],
+    keys: &[&[
+        RATIO_KEY,
+        key("min_per_second", int(0, 1_000_000), Def::Text("100"), "Retries per second always allowed."),
+    ]],
     scalar: None,
     reserved: &[],
 };

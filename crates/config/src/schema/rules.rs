@@ -110,7 +110,8 @@ fn check_url(text: &str) -> Result<(), String> {
     if uri.authority().is_none_or(|a| a.as_str().contains('@') || a.host().is_empty()) {
         return Err("must name a host, and no user or password: credentials go to `upstream_auth`".into());
     }
-    if uri.port_u16() == Some(0) || uri.authority().is_some_and(|a| a.as_str().ends_with(':')) {
+    let with_port = uri.authority().is_some_and(|a| a.as_str().len() > a.host().len());
+    if uri.port_u16() == Some(0) || (with_port && uri.port_u16().is_none()) {
         return Err("must have a port from 1 to 65535, or none".into());
     }
     if uri.query().is_some() || text.contains('#') {

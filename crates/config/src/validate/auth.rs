@@ -6,7 +6,10 @@ use crate::{
     diagnostic::Draft,
     value::{BlockVal, Data},
 };
-use base64::{Engine as _, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use std::collections::HashMap;
 
 const SESSION_KEY_BYTES: usize = 32;
@@ -24,7 +27,11 @@ pub(super) fn check(check: &mut Check<'_>) {
                 Some("configure `auth` at the root, or give this route its own".into());
         }
         if block.bool("enabled") == Some(false) && own {
-            check.warning(&path, block.at, "the route is public: `enabled: false` wins over the rest of the block");
+            check.warning(
+                &path,
+                block.at,
+                "the route is public: `enabled: false` wins over the rest of the block",
+            );
         }
     }
     sessions(check);
@@ -53,7 +60,8 @@ pub(super) fn any_auth(root: &BlockVal) -> bool {
 fn places(root: &BlockVal) -> Vec<(String, &BlockVal)> {
     let first = root.block("auth").map(|auth| ("auth".to_owned(), auth));
     let routes = super::upstreams::all(root);
-    let routes = routes.into_iter().filter_map(|(path, route)| Some((format!("{path}.auth"), route.block("auth")?)));
+    let routes =
+        routes.into_iter().filter_map(|(path, route)| Some((format!("{path}.auth"), route.block("auth")?)));
     first.into_iter().chain(routes).collect()
 }
 
@@ -62,8 +70,11 @@ fn rules(check: &mut Check<'_>, path: &str, auth: &BlockVal) {
         let path = format!("{path}.jwt");
         for (name, what) in [("keys", "a verification key"), ("audience", "an audience")] {
             if jwt.list(name).is_empty() && !jwt.refused.contains(name) {
-                let help = (name == "keys").then(|| "for example `secret_key_env: JWT_SECRET_KEY`".to_owned());
-                check.error(format!("{path}.{name}"), jwt.at_key(name), format!("needs at least {what}")).help = help;
+                let help =
+                    (name == "keys").then(|| "for example `secret_key_env: JWT_SECRET_KEY`".to_owned());
+                check
+                    .error(format!("{path}.{name}"), jwt.at_key(name), format!("needs at least {what}"))
+                    .help = help;
             }
         }
         let mut kids = Names::new();
@@ -124,7 +135,11 @@ fn same_secret(check: &mut Check<'_>, path: &str, api_key: &BlockVal) {
             check.error(format!("{path}.keys[{i}].key"), entry.at_key("key"), message);
         }
         if let Some(first) = seen.insert(&secret.value, entry) {
-            let draft = Draft::error(format!("{path}.keys[{i}].key"), entry.at_key("key"), "the same key is given twice");
+            let draft = Draft::error(
+                format!("{path}.keys[{i}].key"),
+                entry.at_key("key"),
+                "the same key is given twice",
+            );
             check.push(draft.also(first.at_key("key"), "first here"));
         }
     }
@@ -157,11 +172,14 @@ fn sessions(check: &mut Check<'_>) {
     let keys = sessions.mentions("keys") && !sessions.list("keys").is_empty();
     if ephemeral && keys {
         let at = sessions.at_key("ephemeral_key");
-        check.error("sessions.ephemeral_key", at, "there are `keys` as well").help = Some("keep one of the two".into());
+        check.error("sessions.ephemeral_key", at, "there are `keys` as well").help =
+            Some("keep one of the two".into());
     }
     let servers = root.block("mcp").filter(|mcp| !mcp.list("servers").is_empty());
     if let Some(mcp) = servers.filter(|_| check.role == Role::Serve && !ephemeral && !keys) {
-        check.error("sessions.keys", mcp.at_key("servers"), "MCP servers need a key that seals session tokens").help = Some(
+        check
+            .error("sessions.keys", mcp.at_key("servers"), "MCP servers need a key that seals session tokens")
+            .help = Some(
             "give `sessions: {keys: [{id: k1, key_env: HOLDFAST_SESSION_KEY}]}`, the same on every replica, \
              or `ephemeral_key: true` for a first try"
                 .into(),

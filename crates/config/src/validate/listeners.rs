@@ -1,7 +1,11 @@
 //! Listeners, TLS, the admin port, the pool.
 
 use super::{Check, Names};
-use crate::{Role, assemble::FIRST, value::BlockVal};
+use crate::{
+    Role,
+    assemble::FIRST,
+    value::{BlockVal, Data},
+};
 use std::net::IpAddr;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -33,7 +37,10 @@ pub(super) fn check(check: &mut Check<'_>) {
 /// `server` and `listeners[]`, each with its path.
 pub(super) fn all(root: &BlockVal) -> Vec<(String, &BlockVal)> {
     let first = root.block("server").map(|server| ("server".to_owned(), server));
-    first.into_iter().chain(root.blocks("listeners").map(|(i, block)| (format!("listeners[{i}]"), block))).collect()
+    first
+        .into_iter()
+        .chain(root.blocks("listeners").map(|(i, block)| (format!("listeners[{i}]"), block)))
+        .collect()
 }
 
 /// The TLS block, if TLS is on.
@@ -85,7 +92,8 @@ fn listener(check: &mut Check<'_>, path: &str, block: &BlockVal) {
 fn clear_text(check: &mut Check<'_>, path: &str, block: &BlockVal) {
     let public = host(block).is_some_and(|host| !host.is_loopback());
     if public && super::auth::any_auth(check.root) {
-        let message = "credentials arrive here in clear text: the address is not loopback and there is no `tls`";
+        let message =
+            "credentials arrive here in clear text: the address is not loopback and there is no `tls`";
         check.warning(path, block.at, message).help =
             Some("configure `tls`, or leave encryption to a proxy in front and bind to its network".into());
     }
@@ -125,11 +133,14 @@ fn overlap(a: IpAddr, b: IpAddr) -> bool {
 
 fn certificates(check: &mut Check<'_>) {
     let root = check.root;
-    let Some(shared) = root.block("ssl_configuration").and_then(|ssl| ssl.block("certificates")) else { return };
+    let Some(shared) = root.block("ssl_configuration").and_then(|ssl| ssl.block("certificates")) else {
+        return;
+    };
     let path = "ssl_configuration.certificates";
     let acm = shared.word("provider") == Some("acm");
     for (name, wants_acm) in [("files", false), ("domains", true), ("validation", true)] {
-        if shared.gives(name) && acm != wants_acm {
+        let empty = shared.get(name).is_some_and(|val| val.data == Data::List(Vec::new()));
+        if shared.gives(name) && !empty && acm != wants_acm {
             let provider = if wants_acm { "acm" } else { "file" };
             let at = shared.at_key(name);
             check.error(format!("{path}.{name}"), at, format!("is only for `provider: {provider}`"));
@@ -149,11 +160,12 @@ fn admin(check: &mut Check<'_>) {
     let Some(admin) = check.root.block("admin") else { return };
     let reachable = admin.mentions("token") || admin.mentions("unix_socket");
     if admin.bool("enabled") != Some(false) && !reachable && check.role == Role::Serve {
-        let message = "status, reload and drain cannot be reached: there is neither `token` nor `unix_socket`";
+        let message =
+            "status, reload and drain cannot be reached: there is neither `token` nor `unix_socket`";
         check.warning("admin", admin.at, message).help =
             Some("give `admin.token_env` or `admin.unix_socket`; metrics and health answer without".into());
     }
-    if let Some(crate::value::Data::Secret(token)) = admin.get("token").map(|val| &val.data) {
+    if let Some(Data::Secret(token)) = admin.get("token").map(|val| &val.data) {
         // RFC 6750, 2.1: b64token.
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
         if !token.value.bytes().all(legal) {

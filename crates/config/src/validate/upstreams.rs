@@ -11,7 +11,14 @@ use crate::{
 const OWN_PATHS: [&str; 4] = ["/health", "/healthz", "/ready", "/.well-known/oauth-protected-resource"];
 /// Headers that belong to the connection (RFC 9110, 7.6.1), and those that Holdfast writes.
 const OWN_HEADERS: [&str; 9] = [
-    "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive",
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
     "proxy-connection",
 ];
 
@@ -87,7 +94,9 @@ fn policy(check: &mut Check<'_>, path: &str, block: &BlockVal) {
         check.error(at("health_check.path"), probe.at_key("type"), "an `http` probe needs a `path`");
     }
     let own = |name: &str| block.get(name).is_some_and(|val| val.origin == crate::value::Origin::Given);
-    if (own("connect_timeout") || own("timeout")) && block.duration("connect_timeout") > block.duration("timeout") {
+    if (own("connect_timeout") || own("timeout"))
+        && block.duration("connect_timeout") > block.duration("timeout")
+    {
         let name = if own("connect_timeout") { "connect_timeout" } else { "timeout" };
         let message = "`connect_timeout` is above `timeout`, which ends the request first";
         check.warning(at(name), block.at_key(name), message);
@@ -100,12 +109,16 @@ fn time_key(block: &BlockVal, name: &'static str) -> (&'static str, Option<std::
 
 /// A rate that can never be known would be a condition that never trips.
 fn window(check: &mut Check<'_>, path: &str, breaker: &BlockVal) {
-    let (Some(thresholds), Some(window)) = (breaker.block("thresholds"), breaker.block("sliding_window")) else {
+    let (Some(thresholds), Some(window)) = (breaker.block("thresholds"), breaker.block("sliding_window"))
+    else {
         return;
     };
     let own = thresholds.get("minimum_calls").is_some_and(|val| val.origin == crate::value::Origin::Given)
         || window.get("size").is_some_and(|val| val.origin == crate::value::Origin::Given);
-    if own && window.word("type") == Some("count_based") && thresholds.int("minimum_calls") > window.int("size") {
+    if own
+        && window.word("type") == Some("count_based")
+        && thresholds.int("minimum_calls") > window.int("size")
+    {
         let message = "is above `sliding_window.size`: the window never holds so many calls";
         let at = thresholds.at_key("minimum_calls");
         let draft = Draft::error(format!("{path}.thresholds.minimum_calls"), at, message);
@@ -120,7 +133,11 @@ fn credential(check: &mut Check<'_>, path: &str, route: &BlockVal) {
         && OWN_HEADERS.contains(&header.to_ascii_lowercase().as_str())
     {
         let at = credential.at_key("header");
-        check.error(format!("{path}.header"), at, "this header belongs to the connection and cannot carry a credential");
+        check.error(
+            format!("{path}.header"),
+            at,
+            "this header belongs to the connection and cannot carry a credential",
+        );
     }
     if let Some(Data::Secret(secret)) = credential.get("value").map(|val| &val.data)
         && http::HeaderValue::from_str(&secret.value).is_err()
@@ -146,12 +163,13 @@ fn credential(check: &mut Check<'_>, path: &str, route: &BlockVal) {
 }
 
 fn client_tls(check: &mut Check<'_>, path: &str, route: &BlockVal) {
-    let Some(tls) = route.block("tls").filter(|tls| tls.at.is_some()) else { return };
+    let Some(tls) = route.block("tls").filter(|tls| !tls.fields.is_empty()) else { return };
     let path = format!("{path}.tls");
     check.pair(tls, &path, ["cert_file", "key_file"]);
     check.readable(tls, &path, &["ca_file", "cert_file", "key_file"]);
     let https = |endpoint: &BlockVal| endpoint.text("url").is_none_or(|url| url.starts_with("https://"));
-    if !route.blocks("endpoints").any(|(_, endpoint)| https(endpoint)) && !route.list("endpoints").is_empty() {
+    if !route.blocks("endpoints").any(|(_, endpoint)| https(endpoint)) && !route.list("endpoints").is_empty()
+    {
         check.error(&path, tls.at, "no endpoint uses TLS: every URL starts with `http://`");
     }
 }

@@ -1,5 +1,5 @@
 //! What several test targets need.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use holdfast_config::{Loaded, Report, Role, Source, load};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -47,6 +47,7 @@ pub fn refused(text: &str) -> String {
 pub fn refused_for(text: &str, role: Role) -> String {
     match load_text(text, role) {
         Ok(_) => panic!("accepted: {text}"),
-        Err(report) => report.render(false),
+        // Lines are not wrapped here.
+        Err(report) => report.errors().fold(report.render(false), |text, error| format!("{text}{error}\n")),
     }
 }

@@ -1,0 +1,58 @@
+//! Which changes a reload cannot make.
+
+use crate::model::Config;
+
+/// Whether one key differs.
+type Differs = fn(&Config, &Config) -> bool;
+
+/// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
+pub(crate) const RESTART_KEYS: [(&str, Differs); 6] = [
+    ("server.workers", |old, new| old.server.workers != new.server.workers),
+    ("listeners", |old, new| {
+        let sockets = |config: &Config| {
+            config.listeners.iter().map(|l| (l.name.clone(), l.host, l.port)).collect::<Vec<_>>()
+        };
+        sockets(old) != sockets(new)
+    }),
+    ("admin.enabled", |old, new| old.admin.enabled != new.admin.enabled),
+    ("admin.host", |old, new| old.admin.host != new.admin.host),
+    ("admin.port", |old, new| old.admin.port != new.admin.port),
+    ("admin.unix_socket", |old, new| old.admin.unix_socket != new.admin.unix_socket),
+];
+
+/// The keys that differ and take effect after a restart only, in the words of the reference.
+pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
+    RESTART_KEYS.iter().filter(|(_, differs)| differs(old, new)).map(|(key, _)| *key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Role, Source, load};
+    use std::collections::BTreeMap;
+
+    fn config(text: &str) -> Config {
+        load(&[Source::Text { name: "t".into(), text: text.into() }], &BTreeMap::new(), Role::Any)
+            .unwrap()
+            .config
+    }
+
+    #[test]
+    fn only_what_cannot_be_reloaded_is_reported() {
+        let old = config("");
+        assert!(
+            restart_needed(&old, &config("server: {max_connections: 5}\nrouting: {timeout: 5s}")).is_empty()
+        );
+        for (text, key) in [
+            ("server: {workers: 3}", "server.workers"),
+            ("server: {port: 1}", "listeners"),
+            ("listeners: [{name: b, port: 2}]", "listeners"),
+            ("admin: {enabled: false}", "admin.enabled"),
+            ("admin: {host: '::1'}", "admin.host"),
+            ("observability: {metrics: {port: 3}}", "admin.port"),
+            ("admin: {unix_socket: /run/x}", "admin.unix_socket"),
+        ] {
+            assert_eq!(restart_needed(&old, &config(text)), [key], "{text}");
+        }
+    }
+}
