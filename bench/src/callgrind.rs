@@ -6,6 +6,7 @@ use crate::peers;
 use crate::process::{Process, free_address};
 use crate::rounds::{self, Path as Way};
 use comfy_table::{CellAlignment, Table, presets};
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -86,7 +87,7 @@ fn one(way: Way, requests: u64, folder: &Path, binary: &Path) -> Result<u64, Err
 fn call(address: SocketAddr, request: &crate::load::Request, requests: u64) -> Result<(), Error> {
     let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\n", request.method, request.path);
     for (name, value) in &request.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n")?;
     }
     let wire = format!("{head}content-length: {}\r\n\r\n{}", request.body.len(), request.body);
     let mut stream = BufReader::new(TcpStream::connect(address)?);

@@ -122,7 +122,7 @@ fn measure(
             let before = process.cpu();
             let seen =
                 load::run(folder, process.address, &row.request, options.connections, options.seconds)?;
-            let cpu_us = (process.cpu() - before).as_secs_f64() * 1e6 / seen.requests as f64;
+            let cpu_us = process.cpu().saturating_sub(before).as_secs_f64() * 1e6 / seen.requests as f64;
             row.samples.push(Sample { cpu_us, seen });
             progress.inc(1);
         }
