@@ -35,8 +35,7 @@ mcp:
       endpoints: {endpoints}
       auth:
         type: api_key
-        keys:
-          - {{name: tester, key: {KEY}}}
+        api_key: {{keys: [{{name: tester, key: {KEY}}}]}}
 "
     ));
     Ok((Gateway::start(&config).await?, [one, two]))

@@ -21,13 +21,21 @@ async fn attack(title: &str, options: &[&str], path: &str) -> Result {
     command.args(["-c", SLOW, "-r", "300", "-l", seconds, "-p", "2"]).args(options);
     command.arg("-u").arg(site.gateway.url(path));
     let limit = Duration::from_mins(3);
-    process::run_within(limit, command).await?;
+    let said = process::run_within(limit, command).await?;
+    // It exits with 0 whatever happened: an attack that could not begin must not count as survived.
+    let played = ["Hit test time limit", "No open connections left"].iter().any(|end| said.contains(end));
+    assert!(played, "slowhttptest did not play its part:\n{said}");
     unharmed(title, crowd, &site).await?;
     let none_left = async || {
         let metrics = site.gateway.metrics().await.ok()?;
         let open = metrics.sum("holdfast_edge_connections_open", &[]);
         (metrics.count("holdfast_edge_connections_open") > 0 && open < 1.0).then_some(())
     };
+    let metrics = site.gateway.metrics().await?;
+    let refused = metrics.sum("holdfast_edge_connections_refused_total", &[]);
+    let stalled = metrics.sum("holdfast_edge_stalls_total", &[]);
+    println!("{title}: {refused} connections refused, {stalled} closed without progress");
+    assert!(refused + stalled > 0.0, "the gateway met no attack:\n{}", metrics.text());
     wait::until("all connections of the attack are closed", GONE, none_left).await
 }
 
