@@ -20,6 +20,11 @@ impl EndpointKey {
         Self(Arc::from(format!("{url}#{address}")))
     }
 
+    /// The key as shared text: a reference count, no copy.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The key as text, to be kept in a token or a log line.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,24 +7,42 @@
 //! [`clock`] has the coarse deadlines that the whole hot path uses.
 
 mod address;
+mod attempt;
+mod background;
 mod call;
 pub mod clock;
+mod connect;
+mod connection;
+mod dns;
+mod endpoint;
 mod error;
 mod expect;
+mod hold;
+mod io;
 mod key;
 mod out_body;
+mod policy;
+mod pool;
+mod probe;
 mod reply;
 mod reply_body;
+mod send;
+mod set;
 mod shared;
+mod slots;
+mod tls;
 mod upgraded;
 mod upstream;
 mod url;
+mod verdict;
 
+pub use background::Background;
 pub use call::{BoxError, BoxedBody, Call, CallBody, Target, safety_of};
+pub use dns::{ADDRESSES_MAX, Answer, LOOKUP_TIMEOUT, Resolve};
 pub use error::{BuildError, CallError, Limit};
 pub use key::EndpointKey;
 pub use reply::{Reply, Timings};
 pub use reply_body::ReplyBody;
 pub use shared::Shared;
 pub use upgraded::UpgradedIo;
-pub use upstream::{Background, EndpointView, Upstream};
+pub use upstream::{EndpointView, Upstream};

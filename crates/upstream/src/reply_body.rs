@@ -1,32 +1,154 @@
 //! A response body that holds what its request holds.
 
-use crate::BoxError;
+use crate::{
+    BoxError,
+    clock::{self, Alarm},
+    hold::{Hold, Place},
+};
 use bytes::Bytes;
+use holdfast_resilience::{FailureKind, Outcome};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
-/// The body of a [`crate::Reply`].
+/// The body of a [`crate::Reply`]: data and trailers as they come.
+///
+/// Read to its end, it gives the connection back and the verdict on the attempt. A body that the server cuts short
+/// (RFC 9112 section 8), or that pauses for too long, ends in an error. Dropped early, it closes the connection and
+/// judges nothing.
 pub struct ReplyBody {
     body: Incoming,
+    held: Option<Held>,
+    idle_max: Duration,
+    idle: Alarm,
+    waiting: bool,
+}
+
+struct Held {
+    hold: Hold,
+    outcome: Outcome,
+    _place: Place,
+}
+
+impl ReplyBody {
+    pub(crate) fn new(
+        body: Incoming,
+        hold: Hold,
+        outcome: Outcome,
+        place: Place,
+        idle_max: Duration,
+        now: Instant,
+    ) -> Self {
+        let idle = Alarm::new(clock::after(now, idle_max));
+        let mut this =
+            Self { body, held: Some(Held { hold, outcome, _place: place }), idle_max, idle, waiting: false };
+        if this.body.is_end_stream() {
+            this.complete();
+        }
+        this
+    }
+
+    /// The body of a response whose connection was handed over.
+    pub(crate) fn empty(body: Incoming) -> Self {
+        let idle = Alarm::new(clock::now());
+        Self { body, held: None, idle_max: Duration::ZERO, idle, waiting: false }
+    }
+
+    fn complete(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.hold.complete(held.outcome);
+        }
+    }
+
+    fn fail(&mut self, kind: FailureKind) {
+        if let Some(held) = self.held.take() {
+            held.hold.end(Outcome::Failed(kind));
+        }
+    }
+
+    /// Reads what is already here, up to `limit` bytes, so that the connection of an unwanted response may be kept.
+    pub(crate) fn discard(mut self, limit: u64) {
+        if self.body.size_hint().lower() > limit {
+            return self.give_up();
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut read = 0;
+        while self.held.is_some() && read <= limit {
+            match Pin::new(&mut self.body).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) => read += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Poll::Ready(None) => return self.complete(),
+                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
+            }
+            if self.body.is_end_stream() {
+                return self.complete();
+            }
+        }
+        self.give_up();
+    }
+
+    fn give_up(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.hold.end(held.outcome);
+        }
+    }
 }
 
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = BoxError;
+
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx).map_err(Into::into)
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.waiting = false;
+                if this.body.is_end_stream() {
+                    this.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.fail(FailureKind::Reset);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.complete();
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.poll_idle(cx),
+        }
     }
+
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
+
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl ReplyBody {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.held.is_none() {
+            return Poll::Pending;
+        }
+        if !self.waiting {
+            self.waiting = true;
+            self.idle.reset(clock::after(clock::now(), self.idle_max));
+        }
+        if self.idle.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.fail(FailureKind::Timeout);
+        let paused = format!("the response body paused for longer than {:?}", self.idle_max);
+        Poll::Ready(Some(Err(paused.into())))
     }
 }

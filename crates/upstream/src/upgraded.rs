@@ -1,5 +1,7 @@
-//! A connection after a 101.
+//! A connection after a 101 (RFC 9110 section 7.8).
 
+use crate::hold::{Hold, Place};
+use holdfast_resilience::Outcome;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::{
@@ -9,9 +11,27 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Both directions of an upgraded connection, as bytes. It holds the permit and the connection's place in its pool.
+/// Both directions of an upgraded connection, as bytes. It holds the permit and the connection's place in its pool, and
+/// closes the connection when dropped. Idle limits are the caller's.
 pub struct UpgradedIo {
     io: TokioIo<Upgraded>,
+    hold: Option<Hold>,
+    _place: Place,
+}
+
+impl UpgradedIo {
+    pub(crate) fn new(io: Upgraded, hold: Hold, place: Place) -> Self {
+        Self { io: TokioIo::new(io), hold: Some(hold), _place: place }
+    }
+}
+
+impl Drop for UpgradedIo {
+    fn drop(&mut self) {
+        // The upgrade itself was the endpoint's work; how a tunnel ends says nothing about it.
+        if let Some(hold) = self.hold.take() {
+            hold.end(Outcome::Ok);
+        }
+    }
 }
 
 impl AsyncRead for UpgradedIo {

@@ -119,8 +119,9 @@ impl Alarm {
     /// Ready once the deadline has passed; until then the task is woken for it.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.armed {
-            // The usual case: some other event woke the task, and the sweep still knows its waker.
-            Armed::Coarse { ticket, at } if *at == self.deadline && ticket.is_waiting(cx.waker()) => Poll::Pending,
+            // The usual case: some other event woke the task, and the sweep still knows its waker. A registration for an
+            // earlier time than the deadline wakes the task then, and is renewed here.
+            Armed::Coarse { ticket, at } if *at <= self.deadline && ticket.is_waiting(cx.waker()) => Poll::Pending,
             Armed::Exact(sleep) if sleep.deadline().into_std() == self.deadline => sleep.as_mut().poll(cx),
             Armed::Not | Armed::Coarse { .. } | Armed::Exact(_) => self.arm(cx),
         }

@@ -1,0 +1,270 @@
+//! One attempt: a connection, the request on it, the response head.
+
+use crate::{
+    BoxError, Call, CallError, Limit, Target, clock,
+    connect::{ConnectError, Purpose},
+    connection::{Connection, SendFailure},
+    endpoint::Endpoint,
+    expect,
+    out_body::{OutBody, Source},
+    pool::Checkout,
+    shared::Shared,
+    slots::{Grant, Slot},
+};
+use holdfast_resilience::{FailureKind, Outcome, Safety, Sent};
+use holdfast_telemetry::metrics::ConnectResult;
+use http::{HeaderMap, Method, Request, Response, Uri, Version, header, uri::Scheme};
+use hyper::body::Incoming;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Idle connections found dead by one attempt before it opens a new one.
+const STALE_MAX: u32 = 3;
+
+/// A connection idle for this long is looked at before anything is sent: servers close idle connections by timers of
+/// whole seconds.
+const VERIFY_IDLE: Duration = Duration::from_secs(1);
+
+/// The parts of a call that every attempt needs.
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Source,
+    pub(crate) safety: Safety,
+    pub(crate) purpose: Purpose,
+    pub(crate) expects: bool,
+}
+
+/// How far an attempt got. It outlives the attempt's future, which a deadline may cut off anywhere.
+pub(crate) struct Progress {
+    pub(crate) sent: Sent,
+    /// Waiting for a free connection: our own limit, not the endpoint's fault.
+    pub(crate) queued: bool,
+    pub(crate) reused: bool,
+    pub(crate) connected: Option<Instant>,
+}
+
+/// A response head and the connection that carries its body.
+pub(crate) struct Head {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) connection: Connection,
+}
+
+/// An attempt without a response head.
+pub(crate) struct Failure {
+    pub(crate) error: CallError,
+    pub(crate) kind: FailureKind,
+    pub(crate) sent: Sent,
+    /// The endpoint's share in it.
+    pub(crate) outcome: Outcome,
+}
+
+impl Ask {
+    pub(crate) fn new(call: Call) -> Self {
+        Self {
+            method: call.method,
+            target: call.target,
+            expects: expect::is_expected(&call.headers),
+            headers: call.headers,
+            body: Source::new(call.body),
+            safety: call.safety,
+            purpose: if call.upgrade { Purpose::Upgrade } else { Purpose::Requests },
+        }
+    }
+
+    /// Whether a broken connection may cost more than a repetition.
+    fn is_delicate(&self) -> bool {
+        self.safety == Safety::Unsafe || self.body.is_stream()
+    }
+
+    fn request(&self, endpoint: &Endpoint, http2: bool) -> Result<Request<OutBody>, CallError> {
+        let path = endpoint.url.join(&self.target).ok_or(CallError::Target)?;
+        let mut headers = self.headers.clone();
+        let uri = if http2 {
+            // `:authority` instead of Host (RFC 9113 section 8.3.1).
+            let host = headers.remove(header::HOST);
+            let authority = host.as_ref().unwrap_or(endpoint.host_header()).as_bytes();
+            let scheme = if endpoint.place.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+            Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()
+        } else {
+            if !headers.contains_key(header::HOST) {
+                headers.insert(header::HOST, endpoint.host_header().clone());
+            }
+            Uri::builder().path_and_query(path).build()
+        };
+        let gate = (self.expects && self.body.is_stream()).then(|| expect::gate(clock::now()));
+        let (gate, opener) = gate.unzip();
+        let mut request = Request::new(self.body.attempt(gate));
+        if let Some(opener) = opener {
+            expect::watch(&mut request, opener);
+        }
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri.map_err(|_| CallError::Target)?;
+        *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { sent: Sent::Nothing, queued: false, reused: false, connected: None }
+    }
+}
+
+/// Makes one attempt. Dead idle connections are not attempts: as long as nothing was sent, the next connection is
+/// tried. Cancel safe; `progress` then says how far it came.
+pub(crate) async fn make(
+    ask: &Ask,
+    endpoint: &Arc<Endpoint>,
+    shared: &Shared,
+    upstream: &str,
+    progress: &mut Progress,
+) -> Result<Head, Failure> {
+    let mut stale = 0;
+    loop {
+        let fresh = ask.purpose == Purpose::Upgrade || stale == STALE_MAX;
+        let mut connection = obtain(endpoint, shared, ask.purpose, fresh, upstream, progress).await?;
+        let now = clock::now();
+        progress.connected = Some(now);
+        progress.reused = connection.is_reused();
+        if progress.reused && (ask.is_delicate() || connection.idle_for(now) >= VERIFY_IDLE) {
+            connection.verify_before_write();
+        }
+        let request = ask.request(endpoint, connection.is_http2()).map_err(Failure::local)?;
+        progress.sent = Sent::Maybe;
+        match connection.send(request).await {
+            Ok(response) => return Ok(Head { response, connection }),
+            Err(failure) if failure.unsent => {
+                progress.sent = Sent::Nothing;
+                if !(progress.reused && failure.stale && ask.body.is_whole() && stale < STALE_MAX) {
+                    return Err(broken(failure, endpoint, ask));
+                }
+                stale += 1;
+            }
+            Err(failure) => return Err(broken(failure, endpoint, ask)),
+        }
+    }
+}
+
+fn broken(failure: SendFailure, endpoint: &Endpoint, ask: &Ask) -> Failure {
+    let source: BoxError = failure.error.into();
+    if ask.body.has_failed() {
+        return Failure::local(CallError::RequestBody { source });
+    }
+    let sent = if failure.unsent && ask.body.is_whole() { Sent::Nothing } else { Sent::Maybe };
+    // A connection that the server was closing, or a stream it refused, says nothing of its health.
+    let outcome = if failure.unsent { Outcome::Neutral } else { Outcome::Failed(FailureKind::Reset) };
+    let error = CallError::Reset { endpoint: endpoint.key.clone(), sent, source };
+    Failure { error, kind: FailureKind::Reset, sent, outcome }
+}
+
+async fn obtain(
+    endpoint: &Arc<Endpoint>,
+    shared: &Shared,
+    purpose: Purpose,
+    fresh: bool,
+    upstream: &str,
+    progress: &mut Progress,
+) -> Result<Connection, Failure> {
+    loop {
+        let slot = match endpoint.pool.checkout(clock::now(), fresh) {
+            Ok(Checkout::Connection(connection)) => return Ok(connection),
+            Ok(Checkout::Room(slot)) => slot,
+            Ok(Checkout::Queue(mut waiting)) => {
+                progress.queued = true;
+                let grant = waiting.granted().await;
+                progress.queued = false;
+                match grant {
+                    Some(Grant::Connection(connection)) if !fresh => return Ok(connection),
+                    Some(Grant::Slot(slot)) => slot,
+                    // An idle connection is of no use here: closed, it gives its slot to the queue.
+                    Some(Grant::Connection(_)) | None => continue,
+                }
+            }
+            Err(_full) => {
+                let overloaded = CallError::Overloaded { upstream: upstream.into(), limit: Limit::Waiting };
+                return Err(Failure { kind: FailureKind::Overloaded { retry_after: None }, ..Failure::local(overloaded) });
+            }
+        };
+        return connect(endpoint, shared, purpose, slot).await;
+    }
+}
+
+async fn connect(
+    endpoint: &Arc<Endpoint>,
+    shared: &Shared,
+    purpose: Purpose,
+    slot: Slot,
+) -> Result<Connection, Failure> {
+    let key = &endpoint.key;
+    // The rule is applied here, to what is connected to, whatever a name said before.
+    if let Some(address) = endpoint.place.addresses.iter().find(|address| !shared.rules.allows(address.ip())) {
+        endpoint.metrics.connects.inc(ConnectResult::Blocked);
+        let error = CallError::Forbidden { endpoint: key.clone(), address: address.ip() };
+        return Err(Failure::unsent(error, FailureKind::Connect));
+    }
+    let mut turn = None;
+    if purpose == Purpose::Requests && endpoint.speaks_http2() {
+        turn = Some(endpoint.pool.http2_turn().await);
+        // Somebody may have opened one while we waited for our turn.
+        if let Some(connection) = endpoint.pool.shared_stream() {
+            return Ok(connection);
+        }
+    }
+    let opening = shared.connector.connect(&endpoint.place, purpose, &endpoint.pool, slot);
+    let opened = clock::timeout(endpoint.connect_timeout(), opening).await;
+    drop(turn);
+    let (result, failure) = match opened {
+        Ok(Ok(connection)) => {
+            endpoint.metrics.connects.inc(ConnectResult::Ok);
+            if connection.is_http2() {
+                endpoint.note_http2();
+            }
+            return Ok(connection);
+        }
+        Ok(Err(ConnectError::Tcp(source))) => {
+            let error = CallError::Connect { endpoint: key.clone(), source };
+            (ConnectResult::Failed, Failure::unsent(error, FailureKind::Connect))
+        }
+        Ok(Err(ConnectError::Tls(source))) => {
+            let error = CallError::Tls { endpoint: key.clone(), source };
+            (ConnectResult::Tls, Failure::unsent(error, FailureKind::Tls))
+        }
+        Err(_elapsed) => {
+            let source = format!("no connection within {:?}", endpoint.connect_timeout()).into();
+            let error = CallError::Connect { endpoint: key.clone(), source };
+            (ConnectResult::Timeout, Failure::unsent(error, FailureKind::Connect))
+        }
+    };
+    endpoint.metrics.connects.inc(result);
+    Err(failure)
+}
+
+impl Failure {
+    /// The endpoint failed before anything was sent.
+    fn unsent(error: CallError, kind: FailureKind) -> Self {
+        Self { error, kind, sent: Sent::Nothing, outcome: Outcome::Failed(kind) }
+    }
+
+    /// Nobody's fault but ours or the client's.
+    fn local(error: CallError) -> Self {
+        let sent = error.sent();
+        Self { error, kind: FailureKind::Reset, sent, outcome: Outcome::Neutral }
+    }
+
+    /// The attempt's time passed. Only an attempt that had a fair share of time blames its endpoint.
+    pub(crate) fn timed_out(endpoint: &Endpoint, progress: &Progress, fair: bool) -> Self {
+        let sent = progress.sent;
+        let blame = fair && !progress.queued;
+        Self {
+            error: CallError::Timeout { endpoint: endpoint.key.clone(), sent },
+            kind: FailureKind::Timeout,
+            sent,
+            outcome: if blame { Outcome::Failed(FailureKind::Timeout) } else { Outcome::Neutral },
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! An open HTTP connection: HTTP/1.1, one request at a time, or a share in an HTTP/2 connection.
+
+use crate::{clock, io::Wire, out_body::OutBody};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+use tokio::task::AbortHandle;
+
+/// Streams of one HTTP/2 connection that we open at most, whatever the server allows.
+pub(crate) const H2_STREAMS_MAX: usize = 256;
+
+/// Either kind, checked out for one request.
+pub(crate) enum Connection {
+    Http1(Http1),
+    Http2(Http2Lease),
+}
+
+/// An HTTP/1.1 connection. Dropped while `busy`, it is cut off at once; idle, it says goodbye.
+pub(crate) struct Http1 {
+    sender: http1::SendRequest<OutBody>,
+    task: AbortHandle,
+    wire: Arc<Wire>,
+    busy: bool,
+    /// When it last came back to the pool; `None` if it never carried a request.
+    pub(crate) idle_since: Option<Instant>,
+}
+
+/// An HTTP/2 connection, shared by the requests of one worker.
+pub(crate) struct Http2 {
+    sender: http2::SendRequest<OutBody>,
+    /// SETTINGS_MAX_CONCURRENT_STREAMS of the server, kept up to date by the connection's task.
+    streams_max: Arc<AtomicUsize>,
+    active: AtomicUsize,
+    idle_since: Mutex<Instant>,
+}
+
+/// One request's share in an HTTP/2 connection.
+pub(crate) struct Http2Lease {
+    connection: Arc<Http2>,
+    sender: http2::SendRequest<OutBody>,
+    fresh: bool,
+    /// Told when the stream ends, for those who wait.
+    pool: Weak<crate::pool::Pool>,
+}
+
+/// Why there is no response head.
+pub(crate) struct SendFailure {
+    pub(crate) error: hyper::Error,
+    /// The request never left: no server can have seen it.
+    pub(crate) unsent: bool,
+    /// The connection was dead before the request came: another one of the same endpoint may be fine.
+    pub(crate) stale: bool,
+}
+
+impl Connection {
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// It carried a request before.
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.idle_since.is_some(),
+            Self::Http2(lease) => !lease.fresh,
+        }
+    }
+
+    /// How long it lay idle.
+    pub(crate) fn idle_for(&self, now: Instant) -> std::time::Duration {
+        match self {
+            Self::Http1(Http1 { idle_since: Some(since), .. }) => now.saturating_duration_since(*since),
+            Self::Http1(_) | Self::Http2(_) => std::time::Duration::ZERO,
+        }
+    }
+
+    /// Look before the next write whether the server has closed. HTTP/2 tells by GOAWAY, so only HTTP/1.1 looks.
+    pub(crate) fn verify_before_write(&self) {
+        if let Self::Http1(connection) = self {
+            connection.wire.verify_before_write();
+        }
+    }
+
+    /// Sends a request and waits for the response head. Dropping the future cuts an HTTP/1.1 connection and resets an
+    /// HTTP/2 stream.
+    pub(crate) async fn send(&mut self, request: Request<OutBody>) -> Result<Response<Incoming>, SendFailure> {
+        match self {
+            Self::Http1(connection) => connection.send(request).await,
+            Self::Http2(lease) => lease.sender.try_send_request(request).await.map_err(|failure| {
+                let stale = failure.message().is_some();
+                let error = failure.into_error();
+                SendFailure { unsent: stale || is_unprocessed(&error), stale, error }
+            }),
+        }
+    }
+}
+
+impl Http1 {
+    pub(crate) fn new(sender: http1::SendRequest<OutBody>, task: AbortHandle, wire: Arc<Wire>) -> Self {
+        Self { sender, task, wire, busy: false, idle_since: None }
+    }
+
+    async fn send(&mut self, request: Request<OutBody>) -> Result<Response<Incoming>, SendFailure> {
+        let before = self.wire.written();
+        self.busy = true;
+        self.sender.try_send_request(request).await.map_err(|failure: TrySendError<_>| {
+            let unsent = failure.message().is_some() || self.wire.written() == before;
+            SendFailure { unsent, stale: unsent, error: failure.into_error() }
+        })
+    }
+
+    /// The response is read: the connection may go back as soon as it is ready.
+    pub(crate) fn finished(&mut self) {
+        self.busy = false;
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(crate) async fn ready(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        if self.busy {
+            self.task.abort();
+        }
+    }
+}
+
+impl Http2 {
+    pub(crate) fn new(sender: http2::SendRequest<OutBody>, streams_max: Arc<AtomicUsize>) -> Arc<Self> {
+        Arc::new(Self { sender, streams_max, active: AtomicUsize::new(0), idle_since: Mutex::new(clock::now()) })
+    }
+
+    /// A share in it, unless it is closing (GOAWAY, RFC 9113 section 6.8) or has all the streams it may have.
+    pub(crate) fn lease(self: &Arc<Self>, pool: &Arc<crate::pool::Pool>, fresh: bool) -> Option<Http2Lease> {
+        if self.sender.is_closed() || !self.sender.is_ready() {
+            return None;
+        }
+        let limit = self.streams_max.load(Ordering::Relaxed).min(H2_STREAMS_MAX);
+        let more = |active| (active < limit).then_some(active + 1);
+        self.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        let sender = self.sender.clone();
+        Some(Http2Lease { connection: Arc::clone(self), sender, fresh, pool: Arc::downgrade(pool) })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Since when nobody uses it, if nobody does.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        (self.active.load(Ordering::Acquire) == 0).then(|| *self.idle_since.lock())
+    }
+}
+
+impl Drop for Http2Lease {
+    fn drop(&mut self) {
+        if self.connection.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *self.connection.idle_since.lock() = clock::now();
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.stream_ended(&self.connection);
+        }
+    }
+}
+
+/// The server says that it has not processed the stream: REFUSED_STREAM (RFC 9113 section 8.7), or a GOAWAY whose last
+/// stream is a lower one (section 6.8; streams up to it do not get this error).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+            let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return h2.is_remote() && (refused || h2.is_go_away());
+        }
+        source = cause.source();
+    }
+    false
+}

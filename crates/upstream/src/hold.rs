@@ -1,0 +1,118 @@
+//! What a request holds while it is answered: the permit, the connection, its place under `max_requests`.
+
+use crate::{clock, connection::Connection, endpoint::Endpoint};
+use holdfast_resilience::{FailureKind, Outcome, Permit};
+use holdfast_telemetry::metrics::AttemptOutcome;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// One attempt under way. Dropped without a verdict it counts as cancelled and its connection is closed.
+pub(crate) struct Hold {
+    permit: Option<Permit>,
+    endpoint: Arc<Endpoint>,
+    connection: Option<Connection>,
+}
+
+impl Hold {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, permit: Permit) -> Self {
+        Self { permit: Some(permit), endpoint, connection: None }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    pub(crate) fn keep(&mut self, connection: Connection) {
+        self.connection = Some(connection);
+    }
+
+    /// The head is here. A stream proves its endpoint with it, hours before its end.
+    pub(crate) fn head(&mut self, outcome: Outcome, streaming: bool) {
+        let now = clock::now();
+        if let Some(permit) = &mut self.permit {
+            permit.first_byte(now);
+            if streaming && outcome == Outcome::Ok {
+                permit.judge(outcome, now);
+            }
+        }
+    }
+
+    /// The response was read to its end: the connection is good for another request.
+    pub(crate) fn complete(mut self, outcome: Outcome) {
+        self.verdict(outcome);
+        if let Some(Connection::Http1(connection)) = self.connection.take() {
+            self.endpoint.pool.give_back(connection);
+        }
+    }
+
+    /// Ends without a usable connection.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.verdict(outcome);
+    }
+
+    fn verdict(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            permit.finish(outcome, clock::now());
+            self.endpoint.metrics.attempts.inc(label(outcome));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.permit.take().is_some() {
+            self.endpoint.metrics.attempts.inc(AttemptOutcome::Cancelled);
+        }
+    }
+}
+
+fn label(outcome: Outcome) -> AttemptOutcome {
+    match outcome {
+        Outcome::Ok => AttemptOutcome::Ok,
+        Outcome::Neutral => AttemptOutcome::Neutral,
+        Outcome::Failed(kind) => match kind {
+            FailureKind::Connect => AttemptOutcome::Connect,
+            FailureKind::Tls => AttemptOutcome::Tls,
+            FailureKind::Reset => AttemptOutcome::Reset,
+            FailureKind::Timeout => AttemptOutcome::Timeout,
+            FailureKind::Status(_) => AttemptOutcome::Status,
+            FailureKind::Overloaded { .. } => AttemptOutcome::Overloaded,
+        },
+    }
+}
+
+/// Requests in flight of an upstream, and the most there may be.
+pub(crate) struct Bulkhead {
+    in_flight: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// A place under the limit, until the end of the response.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Bulkhead {
+    /// Goes on counting where a previous one of the same upstream stands.
+    pub(crate) fn new(max: usize, previous: Option<&Self>) -> Self {
+        Self { in_flight: previous.map_or_else(Arc::default, |old| Arc::clone(&old.in_flight)), max }
+    }
+
+    pub(crate) fn enter(&self) -> Option<Place> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.max {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place(Arc::clone(&self.in_flight)))
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

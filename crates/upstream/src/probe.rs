@@ -1,0 +1,139 @@
+//! Active probes: on connections of their own, so that a full pool or a stuck stream does not colour the verdict.
+
+use crate::{
+    BoxError,
+    address::AddressRules,
+    clock,
+    connect::{self, Place, Purpose},
+    endpoint::Endpoint,
+    io::Stream,
+};
+use bytes::Bytes;
+use holdfast_config::ProbeKind;
+use holdfast_telemetry::metrics::ProbeResult;
+use http::{Method, Request, header};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::{
+    net::SocketAddr,
+    sync::Weak,
+    time::Duration,
+};
+
+/// Share of the interval by which a pause is longer or shorter, so that many gateways do not probe in step.
+const JITTER: f64 = 0.1;
+
+/// Probes one endpoint until it is gone. The first probe comes at once.
+pub(crate) async fn run(endpoint: Weak<Endpoint>, rules: AddressRules) {
+    loop {
+        let Some(current) = endpoint.upgrade() else { return };
+        let check = current.health_check();
+        let result = clock::timeout(check.timeout, probe(&current, rules)).await;
+        let healthy = matches!(result, Ok(Ok(())));
+        record(&current, healthy, &result);
+        let pause = jittered(check.interval);
+        // The endpoint must not be kept alive by the pause.
+        drop(current);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn record(endpoint: &Endpoint, healthy: bool, result: &Result<Result<(), BoxError>, clock::Elapsed>) {
+    endpoint.metrics.probes.inc(if healthy { ProbeResult::Ok } else { ProbeResult::Failed });
+    if let Some(change) = endpoint.state.record_probe(healthy, clock::now()) {
+        let why = match result {
+            Ok(Ok(())) => String::new(),
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::info!(endpoint = %endpoint.key, ?change, why, "probes changed an endpoint's health");
+    }
+}
+
+async fn probe(endpoint: &Endpoint, rules: AddressRules) -> Result<(), BoxError> {
+    let check = endpoint.health_check();
+    let place = probe_place(&endpoint.place, check.port);
+    if place.addresses.iter().any(|address| !rules.allows(address.ip())) {
+        return Err("the address is link-local or a metadata address".into());
+    }
+    match &check.kind {
+        ProbeKind::Tcp => connect::open_tcp(&place.addresses).await.map(drop),
+        ProbeKind::Http { path } => {
+            let opened = connect::open(&place, Purpose::Upgrade).await;
+            let stream = opened.map_err(|error| match error {
+                connect::ConnectError::Tcp(source) | connect::ConnectError::Tls(source) => source,
+            })?;
+            ask(stream, path, endpoint).await
+        }
+    }
+}
+
+/// The endpoint's place, on the probe's port. HTTP probes speak HTTP/1.1.
+fn probe_place(place: &Place, port: Option<u16>) -> Place {
+    let address = |address: &SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
+    let addresses = place.addresses.iter().map(address).collect();
+    Place { addresses, tls: place.tls.clone(), http2: place.http2 }
+}
+
+async fn ask(stream: Stream, path: &str, endpoint: &Endpoint) -> Result<(), BoxError> {
+    let (mut sender, connection) = match stream {
+        Stream::Plain(tcp) => handshake(tcp).await?,
+        Stream::Tls(tls) => handshake(*tls).await?,
+    };
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header(header::HOST, endpoint.host_header())
+        .header(header::USER_AGENT, concat!("holdfast-probe/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    // Both in this task: a probe that is cut off leaves no task and no socket behind.
+    let answer = std::pin::pin!(sender.send_request(request));
+    let status = match futures_util::future::select(answer, connection).await {
+        futures_util::future::Either::Left((answer, _)) => answer?.status(),
+        futures_util::future::Either::Right((_, answer)) => answer.await?.status(),
+    };
+    // 2xx and 3xx are healthy.
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status {status}").into()) }
+}
+
+type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn handshake<T>(io: T) -> Result<(http1::SendRequest<Empty<Bytes>>, Driver), BoxError>
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    Ok((sender, Box::pin(async move { drop(connection.await) })))
+}
+
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread_by_a_tenth() {
+        let interval = Duration::from_secs(10);
+        for _ in 0..1_000 {
+            let pause = jittered(interval);
+            assert!(pause >= Duration::from_secs(9) && pause <= Duration::from_secs(11));
+        }
+        assert_ne!(jittered(interval), jittered(interval));
+    }
+
+    #[test]
+    fn a_probe_port_replaces_the_endpoints() {
+        let place = Place {
+            addresses: vec!["127.0.0.1:80".parse().unwrap()],
+            tls: None,
+            http2: connect::Http2Use::Never,
+        };
+        assert_eq!(probe_place(&place, Some(9000)).addresses[0].port(), 9000);
+        assert_eq!(probe_place(&place, None).addresses[0].port(), 80);
+    }
+}

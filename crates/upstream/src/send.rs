@@ -1,0 +1,335 @@
+//! The attempt path: pick, permit, attempt, outcome, and again if that is right.
+
+use crate::{
+    Call, CallError, EndpointKey, Limit, Reply, ReplyBody, Timings, UpgradedIo,
+    attempt::{self, Ask, Failure, Head, Progress},
+    clock,
+    connect::Purpose,
+    hold::{Hold, Place},
+    set::EndpointSet,
+    upstream::Upstream,
+    verdict,
+};
+use holdfast_resilience::{
+    Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Outcome, Refused, Rng,
+    Sent, Tried,
+};
+use holdfast_telemetry::metrics::{RetryBudgetLabel, Unroutable};
+use http::StatusCode;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A refused response is read this far, without waiting, to keep its connection.
+const DISCARD_MAX: u64 = 64 * 1024;
+
+/// An attempt is not begun with less time than this.
+const ATTEMPT_MIN: Duration = Duration::from_millis(1);
+
+/// One call on its way.
+struct Run<'a> {
+    upstream: &'a Upstream,
+    set: Arc<EndpointSet>,
+    ask: Ask,
+    rng: Rng,
+    start: Instant,
+    deadline: Deadline,
+    pin: Option<EndpointKey>,
+    hash: Option<u64>,
+    streaming: bool,
+    /// Endpoints attempted, or to be avoided.
+    tried: Tried,
+    /// Endpoints that could not be connected to: never again within this call.
+    dead: Tried,
+    number: u32,
+    sent: Sent,
+}
+
+/// What an attempt came to, while the next one can still be made.
+enum Ended {
+    Response(Box<Reply>, Option<FailureKind>),
+    Failed(Failure),
+}
+
+pub(crate) async fn send(upstream: &Upstream, call: Call) -> Result<Reply, CallError> {
+    let start = clock::now();
+    let Some(place) = upstream.bulkhead.enter() else {
+        upstream.metrics.unroutable.inc(Unroutable::Saturated);
+        return Err(CallError::Overloaded { upstream: upstream.name().into(), limit: Limit::Requests });
+    };
+    if call.deadline.expired(start) {
+        return Err(CallError::Deadline { upstream: upstream.name().into(), sent: Sent::Nothing });
+    }
+    upstream.budget.deposit(start);
+    upstream.shared.budget.deposit(start);
+    let mut run = Run::new(upstream, call, start).await?;
+    let (mut hold, mut place) = (run.choose()?, place);
+    loop {
+        run.number += 1;
+        let ended = run.attempt(hold, place).await;
+        let (kind, sent) = match &ended {
+            Ended::Response(_, None) => return ended.result(),
+            Ended::Response(_, Some(kind)) => (*kind, Sent::Maybe),
+            Ended::Failed(failure) => (failure.kind, failure.sent),
+        };
+        let Some((next, pause)) = run.again(kind, sent, &ended) else { return ended.result() };
+        let Some(again) = upstream.bulkhead.enter() else { return ended.result() };
+        if let Ended::Response(reply, _) = ended {
+            reply.response.into_body().discard(DISCARD_MAX);
+        }
+        upstream.metrics.retries.inc();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        (hold, place) = (next, again);
+    }
+}
+
+impl<'a> Run<'a> {
+    async fn new(upstream: &'a Upstream, call: Call, start: Instant) -> Result<Self, CallError> {
+        let set = upstream.set_in_time(call.deadline).await?;
+        let mut avoided = Tried::new();
+        for id in call.avoid.iter().filter_map(|key| set.find(key)) {
+            avoided.insert(id);
+        }
+        Ok(Self {
+            upstream,
+            set,
+            rng: Rng::new(),
+            start,
+            deadline: call.deadline,
+            pin: call.pin.clone(),
+            hash: call.hash,
+            streaming: call.streaming,
+            tried: avoided,
+            dead: Tried::new(),
+            number: 0,
+            sent: Sent::Nothing,
+            ask: Ask::new(call),
+        })
+    }
+
+    /// The next endpoint and its permit. Endpoints not tried yet come first; then those that were tried but accepted a
+    /// connection.
+    fn choose(&mut self) -> Result<Hold, CallError> {
+        if let Some(pin) = self.pin.clone() {
+            return self.pinned(&pin);
+        }
+        let fresh = self.tried;
+        match self.pick(fresh) {
+            Err(CallError::NoEndpoint { .. }) if self.tried.len() > self.dead.len() => self.pick(self.dead),
+            picked => picked,
+        }
+    }
+
+    fn pick(&mut self, mut without: Tried) -> Result<Hold, CallError> {
+        let now = clock::now();
+        let mut refused = None;
+        loop {
+            let picked = match self.set.balancer.pick(now, &mut self.rng, self.hash, &without) {
+                Ok(picked) => picked,
+                Err(none) => return Err(self.unroutable(none.why, refused.or(none.retry_after))),
+            };
+            match self.set.balancer.admit(picked, now, &mut self.rng) {
+                Some(Ok(permit)) => return self.held(picked.id, permit),
+                // Another worker was faster.
+                Some(Err(Refused::Open { retry_after })) => {
+                    refused = Some(refused.map_or(retry_after, |least: Duration| least.min(retry_after)));
+                }
+                Some(Err(Refused::ProbesBusy)) => refused = refused.or(Some(Duration::ZERO)),
+                None => {}
+            }
+            if !without.insert(picked.id) {
+                return Err(self.unroutable(NoEndpointWhy::AllTried, refused));
+            }
+        }
+    }
+
+    fn held(&mut self, id: EndpointId, permit: holdfast_resilience::Permit) -> Result<Hold, CallError> {
+        let Some(endpoint) = self.set.get(id) else {
+            return Err(self.unroutable(NoEndpointWhy::Empty, None));
+        };
+        self.tried.insert(id);
+        Ok(Hold::new(Arc::clone(endpoint), permit))
+    }
+
+    fn pinned(&mut self, pin: &EndpointKey) -> Result<Hold, CallError> {
+        let Some(id) = self.set.find(pin) else {
+            self.upstream.metrics.unroutable.inc(Unroutable::PinnedGone);
+            return Err(CallError::PinnedGone { upstream: self.upstream.name().into(), endpoint: pin.clone() });
+        };
+        let picked = holdfast_resilience::Picked { id, panic: false };
+        match self.set.balancer.admit(picked, clock::now(), &mut self.rng) {
+            Some(Ok(permit)) => self.held(id, permit),
+            Some(Err(Refused::Open { retry_after })) => {
+                Err(self.unroutable(NoEndpointWhy::AllRefusing, Some(retry_after)))
+            }
+            Some(Err(Refused::ProbesBusy)) | None => Err(self.unroutable(NoEndpointWhy::AllRefusing, None)),
+        }
+    }
+
+    fn unroutable(&self, why: NoEndpointWhy, retry_after: Option<Duration>) -> CallError {
+        let upstream = self.upstream.name().into();
+        let (label, reason) = match why {
+            NoEndpointWhy::Empty => (Unroutable::Empty, "it is empty"),
+            NoEndpointWhy::Drained => (Unroutable::Drained, "all are drained (weight 0)"),
+            NoEndpointWhy::AllUnhealthy => (Unroutable::Refusing, "none is healthy"),
+            NoEndpointWhy::AllRefusing => (Unroutable::Refusing, ""),
+            NoEndpointWhy::AllTried if retry_after.is_some() => (Unroutable::Refusing, ""),
+            NoEndpointWhy::AllTried => (Unroutable::Tried, "all were tried"),
+        };
+        self.upstream.metrics.unroutable.inc(label);
+        if reason.is_empty() {
+            return CallError::Refused { upstream, retry_after };
+        }
+        CallError::NoEndpoint { upstream, reason, retry_after }
+    }
+
+    async fn attempt(&mut self, hold: Hold, place: Place) -> Ended {
+        let begun = clock::now();
+        let endpoint = Arc::clone(hold.endpoint());
+        let whole = self.deadline;
+        let until = self.upstream.per_try_timeout.map_or(whole, |limit| whole.within(begun, limit));
+        let mut progress = Progress::new();
+        let making = attempt::make(&self.ask, &endpoint, &self.upstream.shared, self.upstream.name(), &mut progress);
+        let made = clock::timeout_at(until.instant(), making).await;
+        let now = clock::now();
+        let failure = match made {
+            Ok(Ok(head)) => return self.answered(head, hold, place, &progress, (begun, now)).await,
+            Ok(Err(failure)) => failure,
+            Err(_elapsed) => {
+                // Cut off by the whole deadline after others used it up, the endpoint had no fair chance.
+                let fair = until < whole || now - begun >= (now - self.start) / 2;
+                Failure::timed_out(&endpoint, &progress, fair)
+            }
+        };
+        if matches!(failure.kind, FailureKind::Connect | FailureKind::Tls)
+            && let Some(id) = self.set.find(&endpoint.key)
+        {
+            self.dead.insert(id);
+        }
+        if failure.sent == Sent::Maybe {
+            self.sent = Sent::Maybe;
+        }
+        hold.end(failure.outcome);
+        Ended::Failed(self.name_deadline(failure))
+    }
+
+    /// A failure at the very deadline of the call is the deadline's.
+    fn name_deadline(&self, failure: Failure) -> Failure {
+        if failure.kind != FailureKind::Timeout || !self.deadline.expired(clock::now()) {
+            return failure;
+        }
+        let error = CallError::Deadline { upstream: self.upstream.name().into(), sent: self.sent };
+        Failure { error, ..failure }
+    }
+
+    async fn answered(
+        &self,
+        head: Head,
+        mut hold: Hold,
+        place: Place,
+        progress: &Progress,
+        (begun, now): (Instant, Instant),
+    ) -> Ended {
+        let Head { mut response, connection } = head;
+        let outcome = verdict::of(response.status(), response.headers());
+        let streaming = self.streaming || verdict::is_event_stream(response.headers());
+        let retryable = verdict::retryable(response.status(), outcome);
+        hold.keep(connection);
+        hold.head(outcome, streaming);
+        self.upstream.metrics.first_byte.observe(now - begun);
+        let endpoint = hold.endpoint().key.clone();
+        let timings = Timings {
+            before: begun - self.start,
+            connect: if progress.reused { Duration::ZERO } else { progress.connected.map_or(now, |at| at) - begun },
+            head: now - self.start,
+            reused: progress.reused,
+        };
+        let idle = if streaming { self.upstream.shared.stream_idle_timeout } else { self.upstream.body_idle_timeout };
+        let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switching && self.ask.purpose == Purpose::Upgrade {
+            let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
+            let Ok(Ok(io)) = upgrade else { return self.not_upgraded(hold) };
+            let upgraded = Some(UpgradedIo::new(io, hold, place));
+            let response = response.map(ReplyBody::empty);
+            return Ended::Response(Box::new(self.reply(response, endpoint, timings, upgraded)), None);
+        }
+        let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
+        Ended::Response(Box::new(self.reply(response, endpoint, timings, None)), retryable)
+    }
+
+    fn reply(
+        &self,
+        response: http::Response<ReplyBody>,
+        endpoint: EndpointKey,
+        timings: Timings,
+        upgraded: Option<UpgradedIo>,
+    ) -> Reply {
+        Reply { response, endpoint, attempts: self.number, timings, upgraded }
+    }
+
+    fn not_upgraded(&self, hold: Hold) -> Ended {
+        let source = "the connection broke while it was upgraded".into();
+        let endpoint = hold.endpoint().key.clone();
+        let outcome = Outcome::Failed(FailureKind::Reset);
+        hold.end(outcome);
+        let error = CallError::Reset { endpoint, sent: Sent::Maybe, source };
+        Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
+    }
+
+    /// The next endpoint and the pause before it, if another attempt is right. It is picked before the last response is
+    /// thrown away: where nobody is left, that response is the answer.
+    fn again(&mut self, kind: FailureKind, sent: Sent, ended: &Ended) -> Option<(Hold, Duration)> {
+        let ours = matches!(ended, Ended::Failed(failure) if is_final(&failure.error));
+        if ours || self.pin.is_some() || !self.ask.body.is_whole() {
+            return None;
+        }
+        let now = clock::now();
+        let others = self.tried.len() < self.set.endpoints.len();
+        let attempt = Attempt {
+            number: self.number,
+            failure: AttemptFailure { kind, sent },
+            safety: self.ask.safety,
+            remaining: self.deadline.remaining(now),
+            needed: ATTEMPT_MIN,
+            others,
+        };
+        // A request that never left is moved, not repeated: no server gets it twice, so no budget is drawn on.
+        let moved = matches!(kind, FailureKind::Connect | FailureKind::Tls) && sent == Sent::Nothing;
+        let both = [&*self.upstream.budget, &*self.upstream.shared.budget];
+        let budgets = if moved { &both[..0] } else { &both[..] };
+        let decision = self.upstream.retry.decide(&attempt, budgets, now, &mut self.rng);
+        match decision {
+            Decision::RetryAfter(pause) => {
+                let Ok(hold) = self.choose() else {
+                    budgets.iter().for_each(|budget| budget.refund(now));
+                    return None;
+                };
+                Some((hold, if moved && others { Duration::ZERO } else { pause }))
+            }
+            Decision::GiveUp(GiveUp::Budget) => {
+                let own = self.upstream.budget.balance(now) == 0;
+                let label = if own { RetryBudgetLabel::Upstream } else { RetryBudgetLabel::Process };
+                self.upstream.metrics.retries_refused.inc(label);
+                None
+            }
+            Decision::GiveUp(_) => None,
+        }
+    }
+}
+
+/// Errors that no other endpoint would mend.
+fn is_final(error: &CallError) -> bool {
+    matches!(error, CallError::RequestBody { .. } | CallError::Target | CallError::Deadline { .. })
+}
+
+impl Ended {
+    fn result(self) -> Result<Reply, CallError> {
+        match self {
+            Self::Response(reply, _) => Ok(*reply),
+            Self::Failed(failure) => Err(failure.error),
+        }
+    }
+}
