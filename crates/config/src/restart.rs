@@ -5,24 +5,44 @@ use crate::model::Config;
 /// Whether one key differs.
 type Differs = fn(&Config, &Config) -> bool;
 
+/// A field that is a key of the same path.
+macro_rules! key {
+    ($($path:ident).+) => {
+        (concat!($(".", stringify!($path)),+), |old, new| old.$($path).+ != new.$($path).+)
+    };
+}
+
 /// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
-pub(crate) const RESTART_KEYS: [(&str, Differs); 6] = [
-    ("server.workers", |old, new| old.server.workers != new.server.workers),
-    ("listeners", |old, new| {
+pub(crate) const RESTART_KEYS: [(&str, Differs); 19] = [
+    key!(server.workers),
+    (".listeners", |old, new| {
         let sockets = |config: &Config| {
             config.listeners.iter().map(|l| (l.name.clone(), l.host, l.port)).collect::<Vec<_>>()
         };
         sockets(old) != sockets(new)
     }),
-    ("admin.enabled", |old, new| old.admin.enabled != new.admin.enabled),
-    ("admin.host", |old, new| old.admin.host != new.admin.host),
-    ("admin.port", |old, new| old.admin.port != new.admin.port),
-    ("admin.unix_socket", |old, new| old.admin.unix_socket != new.admin.unix_socket),
+    key!(admin.enabled),
+    key!(admin.host),
+    key!(admin.port),
+    key!(admin.unix_socket),
+    key!(sessions.ttl),
+    key!(sessions.stream_events),
+    key!(sessions.stream_bytes),
+    key!(sessions.stream_bytes_total),
+    key!(sessions.stream_retention),
+    key!(sessions.max_entries),
+    key!(observability.metrics.additional_labels),
+    key!(observability.logging.level),
+    key!(observability.logging.format),
+    key!(observability.logging.additional_fields),
+    key!(observability.access_log.enabled),
+    key!(observability.access_log.format),
+    key!(observability.access_log.path),
 ];
 
 /// The keys that differ and take effect after a restart only, in the words of the reference.
 pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
-    RESTART_KEYS.iter().filter(|(_, differs)| differs(old, new)).map(|(key, _)| *key).collect()
+    RESTART_KEYS.iter().filter(|(_, differs)| differs(old, new)).map(|(key, _)| &key[1..]).collect()
 }
 
 #[cfg(test)]
@@ -51,6 +71,9 @@ mod tests {
             ("admin: {host: '::1'}", "admin.host"),
             ("observability: {metrics: {port: 3}}", "admin.port"),
             ("admin: {unix_socket: /run/x}", "admin.unix_socket"),
+            ("sessions: {max_entries: 5}", "sessions.max_entries"),
+            ("observability: {logging: {level: debug}}", "observability.logging.level"),
+            ("observability: {access_log: off}", "observability.access_log.enabled"),
         ] {
             assert_eq!(restart_needed(&old, &config(text)), [key], "{text}");
         }

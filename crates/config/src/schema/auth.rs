@@ -134,7 +134,8 @@ pub(super) static SESSIONS: Block = Block {
             seconds(SECOND, 365 * DAY),
             Def::Text("1h"),
             "Idle time after which this replica forgets a session's extras.",
-        ),
+        )
+        .restart(),
         key(
             "keys",
             Kind::List { of: &Kind::Block(&SESSION_KEY), max: 16, one: false },
@@ -152,31 +153,36 @@ pub(super) static SESSIONS: Block = Block {
             int(0, 1_000_000),
             Def::Text("256"),
             "Events kept per stream for `Last-Event-ID`.",
-        ),
+        )
+        .restart(),
         key(
             "stream_bytes",
             Kind::Size { min: 0, max: mib(1024) },
             Def::Text("256KiB"),
             "Bytes kept per stream.",
-        ),
+        )
+        .restart(),
         key(
             "stream_bytes_total",
             Kind::Size { min: kib(1), max: 1 << 40 },
             Def::Text("64MiB"),
             "Bytes kept for all streams.",
-        ),
+        )
+        .restart(),
         key(
             "stream_retention",
             seconds(0, DAY),
             Def::Text("1m"),
             "How long an ended or abandoned stream can be resumed.",
-        ),
+        )
+        .restart(),
         key(
             "max_entries",
             int(1, 100_000_000),
             Def::Text("100000"),
             "Sessions remembered for re-binding and revocation.",
-        ),
+        )
+        .restart(),
     ]],
     scalar: None,
     reserved: &["type", "redis"],

@@ -26,7 +26,7 @@ static METRICS: Block = Block {
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = `/metrics` answers 404."),
         key("port", int(0, 65535), Def::None, "Another name of `admin.port`.").moves_to("admin.port"),
-        key("additional_labels", Kind::Labels, Def::Empty, "Labels on every series."),
+        key("additional_labels", Kind::Labels, Def::Empty, "Labels on every series.").restart(),
     ]],
     scalar: None,
     reserved: &["compat"],
@@ -41,9 +41,10 @@ static LOGGING: Block = Block {
             Kind::Text(Rule::Filter),
             Def::Text("info"),
             "Level, or a filter per module such as `info,holdfast_mcp=debug`.",
-        ),
-        key("format", FORMAT, Def::Text("auto"), "Format."),
-        key("additional_fields", Kind::Labels, Def::Empty, "Fields on every line."),
+        )
+        .restart(),
+        key("format", FORMAT, Def::Text("auto"), "Format.").restart(),
+        key("additional_fields", Kind::Labels, Def::Empty, "Fields on every line.").restart(),
     ]],
     scalar: None,
     reserved: &[],
@@ -53,10 +54,10 @@ static ACCESS_LOG: Block = Block {
     name: "observability.access_log",
     doc: "One record per request. Payloads and secrets are never in it.",
     keys: &[&[
-        key("enabled", Kind::Bool, Def::Text("true"), "`false` = no records."),
-        key("format", FORMAT, Def::Text("json"), "Format."),
-        key("path", Kind::Text(Rule::File), Def::None, "File. Absent = standard output."),
+        key("enabled", Kind::Bool, Def::Text("true"), "`false` = no records.").restart(),
+        key("format", FORMAT, Def::Text("json"), "Format.").restart(),
+        key("path", Kind::Text(Rule::File), Def::None, "File. Absent = standard output.").restart(),
     ]],
-    scalar: None,
+    scalar: Some("enabled"),
     reserved: &[],
 };

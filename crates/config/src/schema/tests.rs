@@ -155,10 +155,13 @@ fn what_the_reference_marks_as_restart_is_what_a_reload_reports() {
         .into_iter()
         .filter(|(_, key)| key.restart)
         .map(|(way, key)| match way[..] {
-            [("server", _)] if key.name != "workers" => "listeners".to_owned(),
-            [("listeners", _)] => "listeners".to_owned(),
-            [(block, _)] => format!("{block}.{}", key.name),
-            _ => panic!("{way:?}"),
+            [("server", _)] if key.name != "workers" => ".listeners".to_owned(),
+            [("listeners", _)] => ".listeners".to_owned(),
+            _ => way
+                .iter()
+                .map(|(block, _)| *block)
+                .chain([key.name])
+                .fold(String::new(), |path, name| path + "." + name),
         })
         .collect();
     assert_eq!(marked, RESTART_KEYS.iter().map(|(key, _)| (*key).to_owned()).collect());
