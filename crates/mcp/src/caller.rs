@@ -93,11 +93,13 @@ impl Caller {
         }
     }
 
-    /// Remembers how the request ended before a stream began.
+    /// Remembers how the request ended before a stream began. The first word stands: it is nearest to the cause.
     pub(crate) fn note_outcome(&self, outcome: McpOutcome, reason: &'static str) {
         let mut notes = self.notes.lock();
-        notes.failure = Some(outcome);
-        notes.reason = reason;
+        if notes.failure.is_none() {
+            notes.failure = Some(outcome);
+            notes.reason = reason;
+        }
     }
 
     /// A header of the client, if it is text.

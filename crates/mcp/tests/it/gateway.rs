@@ -1,0 +1,311 @@
+//! The drivers in process, and a client that looks at every byte of theirs.
+
+use super::upstream::Upstream as Server;
+use bytes::Bytes;
+use holdfast_config::{Config, ProcessEnv, Role, Source};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, DrainHandle, HttpVersion, RequestContext};
+use holdfast_identity::Principal;
+use holdfast_mcp::{McpService, McpState, Server as McpServer, key_ring, seal::KeyRing};
+use holdfast_resilience::Deadline;
+use holdfast_telemetry::{McpMetrics, Registry};
+use holdfast_upstream::{Background, Shared, Upstream};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// One replica of the gateway.
+pub struct Gateway {
+    pub service: McpService,
+    pub server: Arc<McpServer>,
+    pub ring: Arc<KeyRing>,
+    pub registry: Registry,
+    pub drain: DrainHandle,
+    pub principal: Arc<Principal>,
+    upstream: Arc<Upstream>,
+    _background: Background,
+}
+
+/// What a test may change.
+#[derive(Default)]
+pub struct Options {
+    /// Lines of the server's block, e.g. `session: replayable`.
+    pub server: &'static str,
+    /// Lines of the root.
+    pub root: &'static str,
+    /// The ring of another replica.
+    pub ring: Option<Arc<KeyRing>>,
+}
+
+/// A replica in front of `servers` whose sessions may move.
+pub fn replayable(servers: &[&Server]) -> Gateway {
+    Gateway::new(servers, Options { server: "session: replayable", ..Options::default() })
+}
+
+/// A replica with defaults.
+pub fn plain(servers: &[&Server]) -> Gateway {
+    Gateway::new(servers, Options::default())
+}
+
+fn config(servers: &[&Server], options: &Options) -> Config {
+    let mut text = format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n  servers:\n    - name: it\n", options.root);
+    text.push_str("      health_check: { enabled: false }\n      endpoints:\n");
+    for server in servers {
+        text.push_str(&format!("        - url: \"{}\"\n", server.url()));
+    }
+    for line in options.server.lines() {
+        text.push_str(&format!("      {line}\n"));
+    }
+    let source = Source::Text { name: "test".into(), text };
+    match holdfast_config::load(&[source], &ProcessEnv, Role::Serve) {
+        Ok(loaded) => loaded.config,
+        Err(report) => panic!("{report:?}"),
+    }
+}
+
+impl Gateway {
+    pub fn new(servers: &[&Server], options: Options) -> Self {
+        let config = config(servers, &options);
+        let registry = Registry::new(&BTreeMap::new()).unwrap();
+        let shared = Shared::build(&config, &registry, None).unwrap();
+        let server = &config.mcp.servers[0];
+        let upstream = Upstream::build(&server.upstream, &shared, None).unwrap();
+        let background = upstream.start(&tokio::runtime::Handle::current());
+        let metrics = Arc::new(McpMetrics::new(&registry, "it"));
+        let ring = options.ring.unwrap_or_else(|| key_ring(&config.sessions).unwrap());
+        let state = Arc::new(McpState::new(&config.sessions));
+        let mcp_server = McpServer::new(server, Arc::clone(&upstream), metrics).unwrap();
+        let service = McpService::new(&config.mcp, &config.sessions, Arc::clone(&ring), state, [mcp_server]);
+        let server = Arc::clone(service.server("it").unwrap());
+        Self {
+            service,
+            server,
+            ring,
+            registry,
+            drain: DrainHandle::new(),
+            principal: Principal::anonymous(),
+            upstream,
+            _background: background,
+        }
+    }
+
+    /// The key of endpoint number `n`.
+    pub fn endpoint(&self, n: usize) -> String {
+        self.upstream.endpoints()[n].key.as_str().to_owned()
+    }
+
+    /// One request.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        Answer(self.start(request).await)
+    }
+
+    async fn start(&self, request: Request<Full<Bytes>>) -> Response<Body> {
+        let connection = ConnectionInfo {
+            peer: ([127, 0, 0, 1], 50_000).into(),
+            client: [127, 0, 0, 1].into(),
+            local: ([127, 0, 0, 1], 8443).into(),
+            listener: "test".into(),
+            tls: None,
+            http: HttpVersion::Http1,
+            trusted: Arc::from([]),
+            drain: self.drain.clone(),
+        };
+        let deadline = Deadline::after(Instant::now(), Duration::from_secs(60));
+        let mut rng = fastrand::Rng::new();
+        let mut ctx = RequestContext::begin(&request, &connection, deadline, &mut rng, &ContextDefaults::default());
+        ctx.principal = Arc::clone(&self.principal);
+        self.service.handle(&mut ctx, request, &self.server, &connection).await
+    }
+
+    /// A POST of a message as an MCP client sends it, with more headers.
+    pub async fn post(&self, message: &Value, headers: &[(&str, &str)]) -> Answer {
+        self.post_text(message.to_string(), headers).await
+    }
+
+    pub async fn post_text(&self, body: String, headers: &[(&str, &str)]) -> Answer {
+        self.send(request("POST", body, headers)).await
+    }
+
+    /// Opens a session in `version` and says `initialized`.
+    pub async fn open(&self, version: &str) -> Session<'_> {
+        let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+        let answer = self.post(&message, &[]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let token = answer.header("mcp-session-id").expect("a session").to_owned();
+        let session = Session { gateway: self, token, version: version.to_owned() };
+        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        assert_eq!(session.post(&initialized).await.status(), StatusCode::ACCEPTED);
+        session
+    }
+
+    /// A modern request; `params` without `_meta`.
+    pub async fn modern(&self, method: &str, params: Value) -> Answer {
+        let (message, name) = modern_message(7, method, params);
+        let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        if let Some(name) = &name {
+            headers.push(("mcp-name", name));
+        }
+        self.post(&message, &headers).await
+    }
+}
+
+/// A modern message and the name its header needs.
+pub fn modern_message(id: u64, method: &str, mut params: Value) -> (Value, Option<String>) {
+    params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
+    let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str()).map(str::to_owned);
+    (json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}), name)
+}
+
+/// A request as MCP clients make it.
+pub fn request(method: &str, body: String, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri("/mcp/it").body(Full::new(Bytes::from(body))).unwrap();
+    let defaults = [
+        ("host", "127.0.0.1:8443"),
+        ("content-type", "application/json"),
+        ("accept", if method == "GET" { "text/event-stream" } else { "application/json, text/event-stream" }),
+    ];
+    for (name, value) in defaults.iter().chain(headers) {
+        let name: http::HeaderName = name.parse().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// A legacy session as its client holds it.
+pub struct Session<'g> {
+    pub gateway: &'g Gateway,
+    pub token: String,
+    pub version: String,
+}
+
+impl Session<'_> {
+    fn headers<'s>(&'s self, more: &[(&'s str, &'s str)]) -> Vec<(&'s str, &'s str)> {
+        let mut headers = vec![("mcp-session-id", &*self.token), ("mcp-protocol-version", &*self.version)];
+        headers.extend_from_slice(more);
+        headers
+    }
+    pub async fn post(&self, message: &Value) -> Answer {
+        self.gateway.post(message, &self.headers(&[])).await
+    }
+    pub async fn call(&self, id: u64, method: &str, params: Value) -> Answer {
+        self.post(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await
+    }
+    pub async fn get(&self, last_event_id: Option<&str>) -> Answer {
+        let more: Vec<(&str, &str)> = last_event_id.map(|id| ("last-event-id", id)).into_iter().collect();
+        self.gateway.send(request("GET", String::new(), &self.headers(&more))).await
+    }
+    pub async fn delete(&self) -> Answer {
+        self.gateway.send(request("DELETE", String::new(), &self.headers(&[]))).await
+    }
+}
+
+/// A response.
+pub struct Answer(pub Response<Body>);
+
+impl Answer {
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+    pub async fn text(self) -> String {
+        let bytes = super::wait::soon("the body", self.0.into_body().collect()).await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+    pub async fn json(self) -> Value {
+        let text = self.text().await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
+    }
+    /// The message of a JSON answer, or the last message of an event stream.
+    pub async fn message(self) -> Value {
+        if self.header("content-type") == Some("application/json") {
+            return self.json().await;
+        }
+        self.events().await.pop().expect("an event").message()
+    }
+    /// All events to the end.
+    pub async fn events(self) -> Vec<Event> {
+        let mut events = self.follow();
+        let mut all = Vec::new();
+        while let Some(event) = events.next().await {
+            all.push(event);
+        }
+        all
+    }
+    /// Event by event.
+    pub fn follow(self) -> Events {
+        assert_eq!(self.header("content-type"), Some("text/event-stream"), "{:?}", self.status());
+        Events { body: self.0.into_body(), text: String::new() }
+    }
+    /// Error code of a JSON error.
+    pub async fn code(self) -> i64 {
+        self.json().await["error"]["code"].as_i64().expect("an error code")
+    }
+}
+
+/// An open event stream.
+pub struct Events {
+    body: Body,
+    text: String,
+}
+
+/// One event.
+#[derive(Clone, Debug, Default)]
+pub struct Event {
+    pub id: Option<String>,
+    pub retry: Option<u64>,
+    pub data: Option<String>,
+}
+
+impl Event {
+    pub fn message(&self) -> Value {
+        serde_json::from_str(self.data.as_deref().expect("data")).expect("a message")
+    }
+}
+
+impl Events {
+    /// The next event; `None` at a clean end. Comments are skipped.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let event = parse(block);
+                self.text = rest.to_owned();
+                match event {
+                    Some(event) => return Some(event),
+                    None => continue,
+                }
+            }
+            let frame = super::wait::soon("an event", self.body.frame()).await?;
+            let data = frame.expect("a whole stream").into_data().unwrap_or_default();
+            self.text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+}
+
+fn parse(block: &str) -> Option<Event> {
+    let mut event = Event::default();
+    let mut fields = 0;
+    for line in block.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
+        match field {
+            "id" => event.id = Some(value),
+            "retry" => event.retry = value.parse().ok(),
+            "data" => event.data = Some(value),
+            "event" => {}
+            _ => continue,
+        }
+        fields += 1;
+    }
+    (fields > 0).then_some(event)
+}
