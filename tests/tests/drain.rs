@@ -8,9 +8,12 @@ use holdfast_tests::{
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
     haproxy::Haproxy,
-    load, soak, wait,
+    load,
+    mcp::{Client, Era},
+    soak, wait,
 };
 use nix::sys::signal::Signal;
+use serde_json::json;
 use std::time::Duration;
 
 /// Time a drained gateway gets to end.
@@ -69,6 +72,32 @@ async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_f
     load::print(&format!("{rounds} gateways drained behind HAProxy"), &tallies.all());
     let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
     assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), haproxy.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_in_flight_at_sigterm_are_answered() -> Result {
+    let replicas = replicas().await?;
+    let mut gateway = Gateway::start(&config(&replicas)).await?;
+    let mut calls = tokio::task::JoinSet::new();
+    for era in [Era::Legacy, Era::Modern] {
+        let mut client = Client::new(gateway.address, "/mcp/tools", era);
+        client.open().await?;
+        // Longer than `drain_delay`: the listeners are closed before the answer is there.
+        calls.spawn(async move { client.tool("slow", json!({"ms": 3000})).await });
+    }
+    let in_flight = async || {
+        let metrics = gateway.metrics().await.ok()?;
+        (metrics.sum("holdfast_upstream_requests_in_flight", &["upstream=\"tools\""]) > 1.5).then_some(())
+    };
+    wait::until("both calls are in flight", END, in_flight).await?;
+    gateway.signal(Signal::SIGTERM)?;
+    while let Some(answer) = calls.join_next().await {
+        let name = answer?.map_err(|why| format!("{why}\n{}", gateway.log()))?;
+        assert!(["one", "two"].contains(&name.as_str()), "{name}");
+    }
+    let status = gateway.ended(END).await?;
+    assert!(status.success(), "a drained gateway ended with {status}:\n{}", gateway.log());
     Ok(())
 }
 
