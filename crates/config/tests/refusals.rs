@@ -178,6 +178,7 @@ fn variables_stay_values() {
         ("admin: {token_env: NOT_SET}", &["`NOT_SET` is not set"]),
         ("ha: {region: \"${REGION:-x}\"}", &["only `${NAME}` is supported"]),
         ("ha: {region: \"${REGION\"}", &["must be followed by the name of a variable"]),
+        (&format!("ha: {{region: \"{}\"}}", "${REGION}".repeat(9000)), &["longer than 65536 bytes"]),
         ("server: {port: \"${REGION}\"}", &["the value of the variable is something else"]),
     ]);
 }

@@ -130,7 +130,7 @@ impl Decoder<'_> {
         let mut text = String::new();
         let mut rest = raw;
         let (mut substituted, mut variable) = (false, None);
-        while let Some(start) = rest.find("${") {
+        while let Some(start) = rest.find("${").filter(|_| text.len() <= MAX_VALUE) {
             let (before, after) = rest.split_at(start);
             if let Some(before) = before.strip_suffix('$') {
                 text.push_str(before);
