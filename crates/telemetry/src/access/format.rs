@@ -101,7 +101,7 @@ pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &A
     line.text("method", record.method.as_str());
     line.optional("path", record.target.as_ref().map(http::uri::PathAndQuery::path));
     line.number("status", u64::from(record.status));
-    line.number("bytes_in", record.bytes_in);
+    line.number("bytes_in", record.received());
     line.number("bytes_out", record.bytes_out);
     line.millis("duration_ms", record.duration);
     if let Some(first_byte) = record.first_byte {

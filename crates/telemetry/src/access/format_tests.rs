@@ -22,6 +22,7 @@ fn full() -> AccessRecord {
         target: Some("/a/b?access_token=SECRET&q=PRIVATE".parse().unwrap()),
         status: 200,
         bytes_in: 1,
+        body_counter: Some(Arc::new(4.into())),
         bytes_out: 2,
         duration: Duration::from_micros(12_345),
         first_byte: Some(Duration::from_micros(7)),
@@ -43,7 +44,7 @@ fn a_full_record_is_one_json_object() {
     let expected = serde_json::json!({
         "time": "2026-11-21T04:05:06.789Z", "request_id": "0123", "trace_id": "00000000000000000000000000000abc",
         "client": "2001:db8::1", "subject": "alice", "listener": "server", "route": "api", "method": "POST",
-        "path": "/a/b", "status": 200, "bytes_in": 1, "bytes_out": 2, "duration_ms": 12.345, "first_byte_ms": 0.007,
+        "path": "/a/b", "status": 200, "bytes_in": 5, "bytes_out": 2, "duration_ms": 12.345, "first_byte_ms": 0.007,
         "upstream": "api", "endpoint": "http://10.0.0.1:80", "attempts": 2, "outcome": "ok",
         "mcp_method": "tools/call", "mcp_era": "modern", "mcp_name": "add", "user_agent": "curl/8",
     });

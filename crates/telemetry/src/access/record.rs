@@ -5,7 +5,10 @@ use crate::metrics::Label;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -35,8 +38,11 @@ pub struct AccessRecord {
     pub target: Option<PathAndQuery>,
     /// Status sent; 0 = none.
     pub status: u16,
-    /// Request body bytes read.
+    /// Request body bytes, as far as they were known when this was set.
     pub bytes_in: u64,
+    /// Counts the request body while it streams; its value is added to `bytes_in` when the record is used. Only a
+    /// request that has a body needs one.
+    pub body_counter: Option<Arc<AtomicU64>>,
     /// Response body bytes written.
     pub bytes_out: u64,
     /// Head to last byte.
@@ -134,6 +140,7 @@ impl Default for AccessRecord {
             target: None,
             status: 0,
             bytes_in: 0,
+            body_counter: None,
             bytes_out: 0,
             duration: Duration::ZERO,
             first_byte: None,
@@ -150,6 +157,11 @@ impl Default for AccessRecord {
 }
 
 impl AccessRecord {
+    /// Request body bytes read so far.
+    pub fn received(&self) -> u64 {
+        self.bytes_in + self.body_counter.as_ref().map_or(0, |counter| counter.load(Relaxed))
+    }
+
     /// Writes the record into this thread's buffer, for the log that [`super::install_access_log`] installed. Without
     /// one this does nothing.
     pub fn emit(&self) {

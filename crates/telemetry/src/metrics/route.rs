@@ -84,8 +84,9 @@ impl RouteMetrics {
         if let Some(first_byte) = record.first_byte {
             self.first_byte.observe(first_byte);
         }
-        if record.bytes_in > 0 {
-            self.bytes_in.inc_by(record.bytes_in);
+        let received = record.received();
+        if received > 0 {
+            self.bytes_in.inc_by(received);
         }
         if record.bytes_out > 0 {
             self.bytes_out.inc_by(record.bytes_out);
