@@ -377,7 +377,7 @@ impl Registered {
         }
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let waker = self.0.lock().clone();
         if let Some(waker) = waker {
             waker.wake();

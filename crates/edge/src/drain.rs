@@ -201,7 +201,28 @@ mod tests {
                 table.push_str(&format!("{phase:?} + {event:?} = {outcome}\n"));
             }
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        Serving + Begin = Unready
+        Serving + DelayOver = -
+        Serving + LastDone = -
+        Serving + Deadline = -
+        Serving + Force = Stopped
+        Unready + Begin = -
+        Unready + DelayOver = Closing
+        Unready + LastDone = -
+        Unready + Deadline = -
+        Unready + Force = Stopped
+        Closing + Begin = -
+        Closing + DelayOver = -
+        Closing + LastDone = Stopped
+        Closing + Deadline = Stopped
+        Closing + Force = Stopped
+        Stopped + Begin = -
+        Stopped + DelayOver = -
+        Stopped + LastDone = -
+        Stopped + Deadline = -
+        Stopped + Force = -
+        ");
     }
 
     #[test]

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn rubbish_ends_the_search_at_the_hop_that_wrote_it() {
         assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "192.0.2.7, unknown, 10.3.3.3")]), "10.3.3.3");
-        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "192.0.2.7, \u{7f}")]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "192.0.2.7, ???")]), "10.0.0.1");
     }
 
     #[test]

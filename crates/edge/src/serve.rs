@@ -87,14 +87,16 @@ pub(crate) async fn run<H: Handler>(accepted: Accepted<H>) {
     let peer = accepted.peer;
     let work = pin!(begin(accepted));
     let outcome = Watched { cell: &cell, work, waker: None }.await;
-    cell.close();
     match outcome {
+        // The socket's wrapper closes the cell when it goes: a tunnel may still hold it.
         Some(Ok(())) => {}
         Some(Err(error)) => {
+            cell.close();
             error.count(&metrics);
             tracing::debug!(%peer, %error, "connection not served");
         }
         None => {
+            cell.close();
             if cell.is_waiting_for(Waiting::Handshake) {
                 metrics.tls_failures.inc(TlsFailure::Timeout);
             }

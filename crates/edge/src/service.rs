@@ -31,7 +31,7 @@ pub(crate) async fn answer<H: Handler>(
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, Infallible> {
     let http1 = serving.info.http == HttpVersion::Http1;
-    let flight = InFlight::new(&serving, http1);
+    let mut flight = InFlight::new(&serving, http1);
     let connect = request.method() == Method::CONNECT;
     let upgrade = http1
         && request.version() == Version::HTTP_11
@@ -46,6 +46,7 @@ pub(crate) async fn answer<H: Handler>(
         if upgrade {
             let decision = if granted { UPGRADE_GRANTED } else { UPGRADE_DENIED };
             serving.cell.upgrade.store(decision, Relaxed);
+            flight.wake = !granted;
         }
         // From the first moment of a drain, so that clients come back elsewhere.
         if !granted && serving.info.drain.phase() >= Phase::Unready {
@@ -70,6 +71,8 @@ fn refused_body(cell: &ConnectionCell) -> Option<StatusCode> {
 struct InFlight {
     cell: Arc<ConnectionCell>,
     metrics: Arc<EdgeMetrics>,
+    /// Bytes behind a refused upgrade were held back, and the parser does not know that it should ask for them.
+    wake: bool,
 }
 
 impl InFlight {
@@ -79,7 +82,7 @@ impl InFlight {
             serving.cell.request_began();
         }
         serving.metrics.in_flight.inc();
-        Self { cell: Arc::clone(&serving.cell), metrics: Arc::clone(&serving.metrics) }
+        Self { cell: Arc::clone(&serving.cell), metrics: Arc::clone(&serving.metrics), wake: false }
     }
 }
 
@@ -87,6 +90,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         self.cell.response_done();
+        if self.wake {
+            self.cell.waker.wake();
+        }
     }
 }
 

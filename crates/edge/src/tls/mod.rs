@@ -3,9 +3,6 @@
 mod certificate;
 mod suites;
 
-#[cfg(test)]
-mod tests;
-
 pub use certificate::CertificateError;
 pub use suites::UnknownSuite;
 pub(crate) use suites::suite_name;

@@ -20,12 +20,18 @@ fn refused(message: &str, status: &str) {
 
 #[test]
 fn length_and_encoding_together() {
-    refused("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nG", "400");
+    refused(
+        "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nG",
+        "400",
+    );
 }
 
 #[test]
 fn encoding_and_length_together() {
-    refused("POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\ncontent-length: 6\r\n\r\n0\r\n\r\nG", "400");
+    refused(
+        "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\ncontent-length: 6\r\n\r\n0\r\n\r\nG",
+        "400",
+    );
 }
 
 #[test]
@@ -44,7 +50,8 @@ fn lengths_that_are_no_numbers() {
 
 #[test]
 fn encodings_that_are_not_exactly_chunked() {
-    for value in ["xchunked", "chunked, identity", "gzip, chunked", "identity", "chunked\u{b}", "\"chunked\""] {
+    for value in ["xchunked", "chunked, identity", "gzip, chunked", "identity", "chunked\u{b}", "\"chunked\""]
+    {
         let head = format!("POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: {value}\r\n\r\n0\r\n\r\n");
         refused(&head, "400");
     }
@@ -86,9 +93,15 @@ fn control_bytes_and_broken_lines() {
 #[test]
 fn chunks_that_are_none() {
     let head = "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n";
-    for chunks in
-        ["g\r\n", "-1\r\nab\r\n", "1\r\nabc\r\n0\r\n\r\n", "1\nab\r\n", "ffffffffffffffff0\r\n", "1 1\r\na\r\n", "\r\n"]
-    {
+    for chunks in [
+        "g\r\n",
+        "-1\r\nab\r\n",
+        "1\r\nabc\r\n0\r\n\r\n",
+        "1\nab\r\n",
+        "ffffffffffffffff0\r\n",
+        "1 1\r\na\r\n",
+        "\r\n",
+    ] {
         refused(&format!("{head}{chunks}"), "400");
     }
     refused(&format!("{head}1;{}\r\na\r\n0\r\n\r\n", "x".repeat(5000)), "400");
@@ -113,14 +126,19 @@ fn heads_beyond_their_limits_get_431() {
     let mut fits = edge.connect();
     fits.send(format!("GET / HTTP/1.1\r\nhost: t\r\n{}\r\n", "x: y\r\n".repeat(9)));
     assert_eq!(fits.response().1, "GET / ");
-    assert_eq!(edge.metric("holdfast_edge_framing_violations_total{listener=\"server\",reason=\"head_too_large\"}"), 2.0);
+    assert_eq!(
+        edge.metric("holdfast_edge_framing_violations_total{listener=\"server\",reason=\"head_too_large\"}"),
+        2.0
+    );
 }
 
 #[test]
 fn a_pipelined_violation_is_answered_after_what_was_sound() {
     let edge = Running::plain();
     let mut client = edge.connect();
-    client.send(format!("{OK}POST /two HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\n\r\nabcGET / HTTP/1.1\nhost: t\r\n\r\n"));
+    client.send(format!(
+        "{OK}POST /two HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\n\r\nabcGET / HTTP/1.1\nhost: t\r\n\r\n"
+    ));
     let all = client.rest();
     let statuses: Vec<_> = all.match_indices("HTTP/1.1 ").map(|(at, _)| &all[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "200", "400"], "{all}");

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use holdfast_config::{ByteSize, Listener, ListenerProtocol, ProxyProtocol, Server, ServerTls};
 use holdfast_edge::{
-    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, Workers, local_response,
+    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, Workers,
+    local_response,
 };
 use holdfast_telemetry::Registry;
 use http::{HeaderValue, Request, Response, StatusCode};
