@@ -66,7 +66,7 @@ impl Gateway {
     ) -> Response<Body> {
         let mut pending = Pending::new(&request, connection, (&entry.name, &entry.metrics), &self.defaults);
         let response = match identify(&entry.authenticator, &mut request, &mut pending.context) {
-            Ok(()) => entry.route.handle(&mut pending.context, request).await,
+            Ok(()) => entry.route.handle(&mut pending.context, request, connection).await,
             Err(error) => local::unauthenticated(&error, None),
         };
         pending.finish(response)
@@ -167,6 +167,10 @@ impl<'a> Pending<'a> {
     /// Hands the record to the body, which completes it.
     fn finish(mut self, response: Response<Body>) -> Response<Body> {
         self.finished = true;
+        if response.extensions().get::<holdfast_apis::Tunnelled>().is_some() {
+            // The tunnel took the record and writes it when it ends.
+            return response;
+        }
         let (mut parts, body) = response.into_parts();
         if !parts.headers.contains_key(holdfast_edge::REQUEST_ID) {
             parts.headers.insert(holdfast_edge::REQUEST_ID, self.context.id.header_value());

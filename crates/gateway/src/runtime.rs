@@ -229,7 +229,7 @@ impl Builder<'_> {
         Ok(ApiEntry {
             name: config.name.as_str().into(),
             authenticator: self.authenticator(&config.name, &config.auth)?,
-            route: ApiRoute::build(config, upstream, Arc::clone(&metrics))
+            route: ApiRoute::build(config, &self.config.server, upstream, Arc::clone(&metrics))
                 .map_err(|source| BuildError::Api { name: config.name.clone(), source })?,
             metrics,
         })
