@@ -111,9 +111,7 @@ impl http_body::Body for Body {
                 *this = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Reply(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Source(error.into()))
-            }
+            Self::Reply(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Source),
             Self::Boxed(body) => Pin::new(body).poll_frame(cx),
             Self::Recorded(body) => Pin::new(&mut **body).poll_frame(cx),
         }

@@ -3,7 +3,6 @@
 use crate::{CertificateView, DrainEvent, Phase, edge::Shared, tls::Polled};
 use holdfast_telemetry::EdgeMetrics;
 use std::{
-    future::Future,
     io,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -54,15 +53,13 @@ fn deadline_of(phase: Phase, delay: Duration, max_drain: Duration) -> Option<(Dr
     }
 }
 
-fn due(deadline: Option<(DrainEvent, Instant)>) -> impl Future<Output = DrainEvent> {
-    async move {
-        match deadline {
-            Some((event, at)) => {
-                sleep_until(at).await;
-                event
-            }
-            None => std::future::pending().await,
+async fn due(deadline: Option<(DrainEvent, Instant)>) -> DrainEvent {
+    match deadline {
+        Some((event, at)) => {
+            sleep_until(at).await;
+            event
         }
+        None => std::future::pending().await,
     }
 }
 

@@ -25,6 +25,7 @@ mod request_id;
 mod serve;
 mod service;
 mod settings;
+mod stream_cell;
 mod tls;
 mod trace;
 mod worker;

@@ -124,6 +124,7 @@ mod tests {
         Body::boxed(StreamBody::new(stream::iter(items)))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "an item of a stream that can fail")]
     fn data(text: &'static str) -> Item {
         Ok(Frame::data(Bytes::from_static(text.as_bytes())))
     }

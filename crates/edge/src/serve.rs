@@ -130,7 +130,8 @@ async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
         let seen = sniff(&mut accepted.stream, &accepted.cell).await?;
         let http = if seen.starts_with(PREFACE) { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let (plain, stream) = accepted.split();
-        return Ok(Box::pin(plain.serve(stream, client, seen, None, http)).await);
+        Box::pin(plain.serve(stream, client, seen, None, http)).await;
+        return Ok(());
     };
     let slot = accepted.cell.worker.handshake(accepted.limits.max_handshakes).ok_or(Unserved::Handshakes)?;
     let (plain, stream) = accepted.split();
@@ -138,7 +139,8 @@ async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
     drop(slot);
     plain.metrics.handshakes.inc();
     let (info, http) = tls_info(&stream);
-    Ok(Box::pin(plain.serve(stream, client, Vec::new(), Some(info), http)).await)
+    Box::pin(plain.serve(stream, client, Vec::new(), Some(info), http)).await;
+    Ok(())
 }
 
 async fn read_proxy<H>(accepted: &mut Accepted<H>) -> Result<SocketAddr, Unserved> {

@@ -3,7 +3,8 @@
 use crate::{
     Body, BodyError, ConnectionInfo, Handler, HttpVersion, Phase,
     answers::local_response,
-    cell::{ConnectionCell, StreamCell, UPGRADE_DENIED, UPGRADE_GRANTED, Verdict},
+    cell::{ConnectionCell, UPGRADE_DENIED, UPGRADE_GRANTED, Verdict},
+    stream_cell::StreamCell,
 };
 use bytes::Bytes;
 use holdfast_telemetry::EdgeMetrics;
@@ -123,7 +124,7 @@ impl http_body::Body for Tracked {
                 stream.silent(cell.worker.now(), cx.waker());
                 Poll::Pending
             }
-            ready => {
+            ready @ Poll::Ready(_) => {
                 if let Some(stream) = &this.stream {
                     stream.moved();
                 }

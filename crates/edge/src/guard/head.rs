@@ -207,6 +207,7 @@ impl HeadScan {
 }
 
 /// Refuses control bytes but tab (RFC 9110 section 5.5), and DEL. Written as a fold so that it becomes vector code.
+#[allow(clippy::needless_bitwise_bool, reason = "lazy operators would be branches")]
 fn check_bytes(line: &[u8]) -> Result<(), Violation> {
     let bad =
         line.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f));

@@ -10,7 +10,7 @@ use std::{
 #[test]
 fn unready_goes_on_accepting_and_sends_clients_away() {
     let mut patient = server();
-    patient.drain_delay = Duration::from_secs(3600);
+    patient.drain_delay = Duration::from_hours(1);
     let edge = Running::start(&patient, &[listener(None)]);
     let mut early = edge.connect();
     assert!(!early.get("/").0.contains("connection: close"));
@@ -23,7 +23,7 @@ fn unready_goes_on_accepting_and_sends_clients_away() {
         assert_eq!(body, "GET / ");
         assert!(client.is_gone());
     }
-    assert_eq!(edge.metric("holdfast_drain_phase{phase=\"unready\"}"), 1.0);
+    assert_eq!(edge.metric("holdfast_drain_phase{phase=\"unready\"}"), 1);
     // A second signal means now.
     assert_eq!(edge.handle.drain(), Phase::Stopped);
     assert!(edge.join());
@@ -35,7 +35,7 @@ fn what_is_under_way_is_finished_and_then_it_ends_at_once() {
     let address = edge.address();
     let mut waiting = edge.connect();
     waiting.send("GET /wait HTTP/1.1\r\nhost: t\r\n\r\n");
-    eventually("it is being handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1.0);
+    eventually("it is being handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1);
     edge.handle.drain();
     eventually("the listeners are closed", || TcpStream::connect(address).is_err());
     assert_eq!(edge.handle.phase(), Phase::Closing);
@@ -106,7 +106,7 @@ fn max_drain_cuts_what_does_not_end() {
     let edge = Running::start(&hasty, &[listener(None)]);
     let mut stuck = edge.connect();
     stuck.send("GET /wait HTTP/1.1\r\nhost: t\r\n\r\n");
-    eventually("it is being handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1.0);
+    eventually("it is being handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1);
     edge.handle.drain();
     assert!(edge.join());
     assert!(stuck.is_gone());

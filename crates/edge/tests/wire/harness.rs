@@ -129,7 +129,7 @@ pub(crate) fn server() -> Server {
         read_timeout: seconds(30),
         write_timeout: seconds(30),
         idle_timeout: seconds(75),
-        stream_idle_timeout: seconds(3600),
+        stream_idle_timeout: Duration::from_hours(1),
         max_header_bytes: ByteSize::kib(64),
         max_headers: 100,
         max_body_bytes: ByteSize::mib(64),
@@ -138,7 +138,7 @@ pub(crate) fn server() -> Server {
         trusted_proxies: Vec::new(),
         drain_delay: Duration::ZERO,
         max_drain: seconds(30),
-        certificate_reload_interval: seconds(3600),
+        certificate_reload_interval: Duration::from_hours(1),
     }
 }
 
@@ -185,11 +185,11 @@ impl Running {
     }
 
     /// Value of a metric line that begins with `prefix`.
-    pub(crate) fn metric(&self, prefix: &str) -> f64 {
+    pub(crate) fn metric(&self, prefix: &str) -> u64 {
         let page = self.registry.render();
         let line = page.lines().find(|line| line.starts_with(prefix));
         let line = line.unwrap_or_else(|| panic!("no line begins with {prefix} in\n{page}"));
-        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("number")
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("whole number")
     }
 
     /// Waits for the end of the drain; returns whether it was orderly.

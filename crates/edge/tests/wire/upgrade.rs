@@ -40,7 +40,7 @@ fn a_client_that_leaves_while_its_upgrade_is_decided_is_noticed() {
     let edge = Running::plain();
     let mut client = edge.connect();
     client.send(format!("GET /wait HTTP/1.1\r\n{UPGRADE}"));
-    crate::harness::eventually("handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1.0);
+    crate::harness::eventually("handled", || edge.metric("holdfast_edge_requests_in_flight{") == 1);
     drop(client);
-    crate::harness::eventually("gone", || edge.metric("holdfast_edge_requests_in_flight{") == 0.0);
+    crate::harness::eventually("gone", || edge.metric("holdfast_edge_requests_in_flight{") == 0);
 }
