@@ -64,10 +64,13 @@ impl Gateway {
     }
 
     /// Makes a snapshot the current one. Limits and certificates first: they can still be refused.
-    pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<Vec<String>, BuildError> {
+    pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<(), BuildError> {
         let applied = self.edge.apply(&runtime.config.server, &runtime.config.listeners)?;
         self.current.store(Arc::clone(runtime));
-        Ok(applied.needs_restart)
+        for setting in applied.needs_restart {
+            tracing::warn!(setting, "needs a restart");
+        }
+        Ok(())
     }
 
     /// Whether this process should get traffic.

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub(crate) struct Reloaded {
     generation: u64,
-    restart: Vec<String>,
+    restart: Vec<&'static str>,
     warnings: usize,
     took: std::time::Duration,
 }
@@ -74,8 +74,8 @@ impl Gateway {
         let old = self.runtime();
         let generation = old.generation + 1;
         let new = Runtime::build(Arc::new(loaded.config), generation, &self.shared, Some(&old))?;
-        let mut restart = self.apply(&new)?;
-        restart.extend(holdfast_config::restart_needed(&old.config, &new.config).into_iter().map(str::to_owned));
+        self.apply(&new)?;
+        let restart = holdfast_config::restart_needed(&old.config, &new.config);
         Ok(Reloaded { generation, restart, warnings: loaded.warnings.len(), took: start.elapsed() })
     }
 }

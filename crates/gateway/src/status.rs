@@ -46,7 +46,7 @@ fn endpoint(view: &holdfast_upstream::EndpointView, now: Instant) -> Value {
     };
     json!({
         "endpoint": view.key.as_str(),
-        "address": view.address.to_string(),
+        "address": view.address.map(|address| address.to_string()),
         "weight": view.weight,
         "priority": view.priority,
         "zone": view.zone,

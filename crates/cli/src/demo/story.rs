@@ -109,7 +109,7 @@ async fn wait_for_return(view: &View, counts: &Counts, name: &str) -> Result<(),
     Ok(())
 }
 
-/// The gateway's configuration: what a person would write, with quick health checks so that the story is short.
+/// The gateway's configuration: what a person would write, with quick health checks and a quick breaker so that the story is short.
 fn config(port: u16, replicas: &[Replica]) -> String {
     let endpoints: String =
         replicas.iter().map(|replica| format!("\n        - http://{}/mcp", replica.address)).collect();
@@ -133,6 +133,8 @@ mcp:
       health_check:
         interval: 500ms
         timeout: 500ms
+      circuit_breaker:
+        timeout: 1s
 "
     )
 }
