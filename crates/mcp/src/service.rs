@@ -5,7 +5,7 @@ use crate::{
     caller::{Caller, Notes, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},
-    frame::{Frame, Kind, Limits, Member},
+    frame::{Frame, FrameError, Kind, Limits, Member},
     headers, legacy, modern,
     origin::OriginPolicy,
     reply,
@@ -198,8 +198,7 @@ impl McpService {
         if batch::is_batch(&bytes) {
             let batch = Batch::parse(bytes, limits, self.shared.batch_max)
                 .map_err(|error| (error.to_mcp(), error.id))?;
-            let frames: Result<Vec<Frame>, _> = batch.frames().collect();
-            return frames.map(Message::Many).map_err(|error| (error.to_mcp(), error.id));
+            return Ok(Message::Many(batch.frames().collect()));
         }
         Frame::parse(bytes, limits).map(Message::One).map_err(|error| (error.to_mcp(), error.id))
     }
@@ -227,7 +226,8 @@ impl McpService {
 #[expect(clippy::large_enum_variant, reason = "moved once per message; a box would cost an allocation")]
 enum Message {
     One(Frame),
-    Many(Vec<Frame>),
+    /// Each element read for itself: a bad one is answered by one error, the others stand.
+    Many(Vec<Result<Frame, FrameError>>),
 }
 
 async fn one(ctx: &mut RequestContext, caller: &Arc<Caller>, frame: Frame) -> Response<Body> {

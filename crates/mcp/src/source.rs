@@ -2,7 +2,7 @@
 
 use crate::{
     exchange::is_response,
-    frame::{Frame, Limits, MAX_DEPTH},
+    frame::{Frame, Limits, MAX_DEPTH, unquote},
     sse::{self, Parser},
 };
 use bytes::{Bytes, BytesMut};
@@ -84,7 +84,7 @@ impl Event {
     pub(crate) fn answers(&self, id: &[u8]) -> bool {
         self.frame
             .as_ref()
-            .is_some_and(|frame| is_response(frame) && frame.id().is_none_or(|answered| answered == id))
+            .is_some_and(|frame| is_response(frame) && frame.id().is_none_or(|answered| same_id(answered, id)))
     }
 
     /// The bytes as they came.
@@ -96,6 +96,11 @@ impl Event {
     pub(crate) fn size(&self) -> usize {
         self.raw.len()
     }
+}
+
+/// Equal ids, whatever way their strings are escaped.
+fn same_id(one: &[u8], other: &[u8]) -> bool {
+    one == other || unquote(one).is_some_and(|one| unquote(other).is_some_and(|other| one == other))
 }
 
 /// An event stream of a server. Reading it is what lets the server go on: nothing is read ahead.

@@ -4,7 +4,7 @@
 //! if one of them streams, all become events of one stream (2025-03-26 transports, "Sending Messages to the Server").
 
 use super::{
-    deliver::{Outcome, attach},
+    deliver::{Outcome, from_start},
     messages,
     pump::{Carries, Ended, Pump},
     request::request,
@@ -13,21 +13,26 @@ use super::{
     translate::Translator,
 };
 use crate::{
+    batch::join,
     caller::Caller,
     errors::{McpError, Problem},
-    frame::{Frame, Kind},
+    frame::{Frame, FrameError, Kind},
     ids::Epoch,
     reply,
 };
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use holdfast_edge::Body;
 use http::{Response, StatusCode};
 use std::sync::Arc;
 
 /// Answers a batch of a session.
-pub(crate) async fn batch(caller: Arc<Caller>, session: Arc<Session>, frames: Vec<Frame>) -> Response<Body> {
-    let wanted = frames.iter().any(|frame| frame.kind() == Kind::Request);
+pub(crate) async fn batch(
+    caller: Arc<Caller>,
+    session: Arc<Session>,
+    frames: Vec<Result<Frame, FrameError>>,
+) -> Response<Body> {
+    let wanted = frames.iter().any(|frame| frame.as_ref().map_or(true, |frame| frame.kind() == Kind::Request));
     let outcomes = join_all(frames.iter().map(|frame| one(&caller, &session, frame))).await;
     let outcomes: Vec<Outcome> =
         outcomes.into_iter().filter(|outcome| !matches!(outcome, Outcome::Accepted)).collect();
@@ -42,18 +47,17 @@ pub(crate) async fn batch(caller: Arc<Caller>, session: Arc<Session>, frames: Ve
         return reply::error(gone, None);
     }
     match whole(&outcomes) {
-        Some(messages) => reply::json(StatusCode::OK, array(&messages)),
+        Some(messages) => reply::json(StatusCode::OK, join(&messages).unwrap_or_default()),
         None => stream(&caller, &session, outcomes),
     }
 }
 
-async fn one(caller: &Caller, session: &Session, frame: &Frame) -> Outcome {
+async fn one(caller: &Caller, session: &Session, frame: &Result<Frame, FrameError>) -> Outcome {
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(error) => return Outcome::refused(error.to_mcp(), error.id.clone()),
+    };
     match frame.kind() {
-        // 2025-03-26 lifecycle: "The initialize request MUST NOT be part of a JSON-RPC batch".
-        Kind::Request if frame.is("initialize") => Outcome::refused(
-            McpError::new(Problem::InvalidRequest).detail("`initialize` cannot be part of a batch"),
-            frame.id_bytes(),
-        ),
         Kind::Request => request(caller, session, frame).await,
         Kind::Notification => messages::notification(caller, session, frame).await,
         Kind::Response | Kind::ErrorResponse => messages::answer(caller, session, frame).await,
@@ -78,16 +82,6 @@ fn whole(outcomes: &[Outcome]) -> Option<Vec<Bytes>> {
             Outcome::Events { .. } | Outcome::Open { .. } | Outcome::Accepted => None,
         })
         .collect()
-}
-
-fn array(messages: &[Bytes]) -> Bytes {
-    let mut out = BytesMut::with_capacity(messages.iter().map(|message| message.len() + 1).sum::<usize>() + 1);
-    for (index, message) in messages.iter().enumerate() {
-        out.put_u8(if index == 0 { b'[' } else { b',' });
-        out.put_slice(message);
-    }
-    out.put_u8(b']');
-    out.freeze()
 }
 
 fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) -> Response<Body> {
@@ -117,7 +111,7 @@ fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) 
             }
         }
     }
-    let response = attach(caller, &stream, 0, false);
+    let response = from_start(caller, &stream, false);
     let caller = Arc::clone(caller);
     let own = Translator::new(&caller.shared, session, stream.id, Epoch::default());
     tokio::spawn(async move {

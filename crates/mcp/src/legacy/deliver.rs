@@ -3,7 +3,10 @@
 use super::{
     pump::{Carries, Pump},
     session::Session,
-    stream::{body::EventBody, log::StreamId},
+    stream::{
+        body::EventBody,
+        log::{LiveStream, StreamId},
+    },
     translate::Translator,
 };
 use crate::{
@@ -69,7 +72,7 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             }
             // A draining gateway may close this stream only if another replica can go on with it.
             let portable = session.version.has_priming_events() && primed;
-            let body = attach(caller, &stream, 0, portable);
+            let body = from_start(caller, &stream, portable);
             let pump = Pump {
                 caller: Arc::clone(caller),
                 stream,
@@ -82,19 +85,22 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
     }
 }
 
-/// A response that follows `stream` from `position`.
+/// A response that follows a new stream.
+pub(crate) fn from_start(caller: &Arc<Caller>, stream: &Arc<LiveStream>, ends_on_drain: bool) -> Response<Body> {
+    // Nothing has been read and nothing has fallen out of a log before its first follower came.
+    attach(caller, stream, 0, ends_on_drain)
+        .unwrap_or_else(|| reply::error(&McpError::new(Problem::Internal), None))
+}
+
+/// A response that follows `stream` from `position`; `None` if its log no longer holds that.
 pub(crate) fn attach(
     caller: &Arc<Caller>,
-    stream: &Arc<super::stream::log::LiveStream>,
+    stream: &Arc<LiveStream>,
     position: u64,
     ends_on_drain: bool,
-) -> Response<Body> {
+) -> Option<Response<Body>> {
     let draining = ends_on_drain.then(|| Draining::new(&caller.drain));
+    let body = EventBody::attach(stream, position, caller.shared.keep_alive, draining)?;
     caller.notes.lock().streaming = true;
-    if let Some(body) = EventBody::attach(stream, position, caller.shared.keep_alive, draining) {
-        return reply::events(Body::boxed(body));
-    }
-    let error = McpError::new(Problem::SessionDead)
-        .detail("the stream's log no longer holds the event; open a new stream");
-    reply::error(&error, None)
+    Some(reply::events(Body::boxed(body)))
 }

@@ -1,7 +1,7 @@
 //! GET: what the server says on its own, and streams that are taken up again.
 
 use super::{
-    deliver::attach,
+    deliver::{attach, from_start},
     pump::{Carries, Pump},
     rebind::{Stuck, bind, rebind},
     request::gone_error,
@@ -74,7 +74,7 @@ async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -
             let stream = Arc::clone(&stream);
             go_on(caller, session, &stream, resume).await;
         }
-        return Some(attach(caller, &stream, place.sequence + 1, unasked || caller.drain.is_draining()));
+        return attach(caller, &stream, place.sequence + 1, unasked);
     }
     let upstream_event = Bytes::from(place.upstream.clone()?);
     let Bound::To(binding) = session.binding(caller) else { return None };
@@ -85,7 +85,7 @@ async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -
     let stream = state.streams.open(session.uid);
     let mut translator = Translator::new(&caller.shared, session, stream.id, binding.epoch);
     translator.resumed_at(upstream_event);
-    let response = attach(caller, &stream, 0, true);
+    let response = from_start(caller, &stream, true);
     let pump = Pump { caller: Arc::clone(caller), stream, translator, carries: Carries::Unasked };
     pump.start(Vec::new(), source);
     Some(response)
@@ -129,9 +129,10 @@ async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
     let state = &caller.shared.state;
     if let Some(stream) = state.streams.get_stream(session.uid)
         && stream.end().is_none()
-    {
         // The server has one stream open for this session. What nobody has read yet is not lost.
-        return attach(caller, &stream, stream.unread(), true);
+        && let Some(response) = attach(caller, &stream, stream.unread(), true)
+    {
+        return response;
     }
     let (binding, source) = match open_anywhere(caller, session).await {
         Ok(opened) => opened,
@@ -143,7 +144,7 @@ async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
     if session.version.has_priming_events() {
         stream.push(translator.priming(stream.next_sequence()));
     }
-    let response = attach(caller, &stream, 0, true);
+    let response = from_start(caller, &stream, true);
     let pump = Pump { caller: Arc::clone(caller), stream, translator, carries: Carries::Unasked };
     pump.start(Vec::new(), source);
     response

@@ -21,7 +21,7 @@ use crate::{
     caller::{Caller, PROTOCOL_VERSION, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},
-    frame::{Frame, Kind},
+    frame::{Frame, FrameError, Kind},
     reply,
 };
 use deliver::respond;
@@ -56,7 +56,10 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
 }
 
 /// Answers a POST that holds an array.
-pub(crate) async fn post_batch(caller: Arc<Caller>, frames: Vec<Frame>) -> Response<Body> {
+pub(crate) async fn post_batch(
+    caller: Arc<Caller>,
+    frames: Vec<Result<Frame, FrameError>>,
+) -> Response<Body> {
     let session = match Session::open(&caller) {
         Ok(session) => session,
         Err(error) => return refuse(&caller, &error, None),

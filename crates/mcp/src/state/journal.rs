@@ -6,7 +6,10 @@ use holdfast_upstream::EndpointKey;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,6 +31,8 @@ pub(crate) struct Binding {
 pub(crate) struct Journal {
     max: usize,
     idle: Duration,
+    /// Kept beside the map, so that the usual case of an empty journal costs no lock.
+    count: AtomicUsize,
     entries: Mutex<HashMap<SessionUid, Entry>>,
     flights: Mutex<HashMap<SessionUid, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -47,15 +52,19 @@ pub(crate) struct Flight<'a> {
 impl Journal {
     /// An empty journal of at most `max` sessions, each forgotten when unused for `idle`.
     pub(crate) fn new(max: usize, idle: Duration) -> Self {
-        Self { max, idle, entries: Mutex::default(), flights: Mutex::default() }
+        Self { max, idle, count: AtomicUsize::new(0), entries: Mutex::default(), flights: Mutex::default() }
     }
 
     /// The binding of `session`, if it is not the token's.
     pub(crate) fn get(&self, session: SessionUid, now: Instant) -> Option<Binding> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         let mut entries = self.entries.lock();
         let entry = entries.get_mut(&session)?;
         if now.saturating_duration_since(entry.used) >= self.idle {
             entries.remove(&session);
+            self.count.store(entries.len(), Ordering::Release);
             return None;
         }
         entry.used = now;
@@ -75,16 +84,19 @@ impl Journal {
             }
         }
         entries.insert(session, Entry { binding, used: now });
+        self.count.store(entries.len(), Ordering::Release);
     }
 
     /// Forgets a session that ended.
     pub(crate) fn forget(&self, session: SessionUid) {
-        self.entries.lock().remove(&session);
+        let mut entries = self.entries.lock();
+        entries.remove(&session);
+        self.count.store(entries.len(), Ordering::Release);
     }
 
     /// Sessions in the journal.
     pub(crate) fn len(&self) -> usize {
-        self.entries.lock().len()
+        self.count.load(Ordering::Acquire)
     }
 
     /// Waits for the right to re-bind `session`. Whoever gets it looks at the journal again first. Cancel safe.

@@ -2,11 +2,16 @@
 
 use crate::token::SessionUid;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// A set of revoked sessions, each kept until its token would be refused anyway.
 pub(crate) struct Revoked {
     max: usize,
+    /// Kept beside the map, so that the usual case of an empty set costs no lock.
+    count: AtomicUsize,
     expiries: Mutex<HashMap<SessionUid, u64>>,
 }
 
@@ -18,7 +23,7 @@ pub(crate) struct Full;
 impl Revoked {
     /// An empty set of at most `max`.
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, expiries: Mutex::new(HashMap::new()) }
+        Self { max, count: AtomicUsize::new(0), expiries: Mutex::new(HashMap::new()) }
     }
 
     /// Revokes `session`, whose token expires at `expires` (Unix seconds).
@@ -31,17 +36,18 @@ impl Revoked {
             return Err(Full);
         }
         expiries.insert(session, expires);
+        self.count.store(expiries.len(), Ordering::Release);
         Ok(())
     }
 
     /// Whether `session` was revoked.
     pub(crate) fn contains(&self, session: SessionUid) -> bool {
-        self.expiries.lock().contains_key(&session)
+        self.count.load(Ordering::Acquire) > 0 && self.expiries.lock().contains_key(&session)
     }
 
     /// Sessions in the set.
     pub(crate) fn len(&self) -> usize {
-        self.expiries.lock().len()
+        self.count.load(Ordering::Acquire)
     }
 }
 

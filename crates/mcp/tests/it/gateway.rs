@@ -9,7 +9,7 @@ use holdfast_mcp::{McpService, McpState, Server as McpServer, key_ring, seal::Ke
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{McpMetrics, Registry};
 use holdfast_upstream::{Background, Shared, Upstream};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use std::{
@@ -19,35 +19,33 @@ use std::{
 };
 
 /// One replica of the gateway.
-pub struct Gateway {
-    pub service: McpService,
-    pub server: Arc<McpServer>,
-    pub ring: Arc<KeyRing>,
-    pub registry: Registry,
-    pub drain: DrainHandle,
-    pub principal: Arc<Principal>,
-    upstream: Arc<Upstream>,
+pub(crate) struct Gateway {
+    pub(crate) service: McpService,
+    pub(crate) server: Arc<McpServer>,
+    pub(crate) ring: Arc<KeyRing>,
+    pub(crate) drain: DrainHandle,
+    pub(crate) principal: Arc<Principal>,
     _background: Background,
 }
 
 /// What a test may change.
 #[derive(Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Lines of the server's block, e.g. `session: replayable`.
-    pub server: &'static str,
+    pub(crate) server: &'static str,
     /// Lines of the root.
-    pub root: &'static str,
+    pub(crate) root: &'static str,
     /// The ring of another replica.
-    pub ring: Option<Arc<KeyRing>>,
+    pub(crate) ring: Option<Arc<KeyRing>>,
 }
 
 /// A replica in front of `servers` whose sessions may move.
-pub fn replayable(servers: &[&Server]) -> Gateway {
+pub(crate) fn replayable(servers: &[&Server]) -> Gateway {
     Gateway::new(servers, Options { server: "session: replayable", ..Options::default() })
 }
 
 /// A replica with defaults.
-pub fn plain(servers: &[&Server]) -> Gateway {
+pub(crate) fn plain(servers: &[&Server]) -> Gateway {
     Gateway::new(servers, Options::default())
 }
 
@@ -68,7 +66,7 @@ fn config(servers: &[&Server], options: &Options) -> Config {
 }
 
 impl Gateway {
-    pub fn new(servers: &[&Server], options: Options) -> Self {
+    pub(crate) fn new(servers: &[&Server], options: Options) -> Self {
         let config = config(servers, &options);
         let registry = Registry::new(&BTreeMap::new()).unwrap();
         let shared = Shared::build(&config, &registry, None).unwrap();
@@ -85,21 +83,14 @@ impl Gateway {
             service,
             server,
             ring,
-            registry,
             drain: DrainHandle::new(),
             principal: Principal::anonymous(),
-            upstream,
             _background: background,
         }
     }
 
-    /// The key of endpoint number `n`.
-    pub fn endpoint(&self, n: usize) -> String {
-        self.upstream.endpoints()[n].key.as_str().to_owned()
-    }
-
     /// One request.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         Answer(self.start(request).await)
     }
 
@@ -122,16 +113,16 @@ impl Gateway {
     }
 
     /// A POST of a message as an MCP client sends it, with more headers.
-    pub async fn post(&self, message: &Value, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, message: &Value, headers: &[(&str, &str)]) -> Answer {
         self.post_text(message.to_string(), headers).await
     }
 
-    pub async fn post_text(&self, body: String, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post_text(&self, body: String, headers: &[(&str, &str)]) -> Answer {
         self.send(request("POST", body, headers)).await
     }
 
     /// Opens a session in `version` and says `initialized`.
-    pub async fn open(&self, version: &str) -> Session<'_> {
+    pub(crate) async fn open(&self, version: &str) -> Session<'_> {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
         let answer = self.post(&message, &[]).await;
@@ -144,7 +135,7 @@ impl Gateway {
     }
 
     /// A modern request; `params` without `_meta`.
-    pub async fn modern(&self, method: &str, params: Value) -> Answer {
+    pub(crate) async fn modern(&self, method: &str, params: Value) -> Answer {
         let (message, name) = modern_message(7, method, params);
         let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
         if let Some(name) = &name {
@@ -155,7 +146,7 @@ impl Gateway {
 }
 
 /// A modern message and the name its header needs.
-pub fn modern_message(id: u64, method: &str, mut params: Value) -> (Value, Option<String>) {
+pub(crate) fn modern_message(id: u64, method: &str, mut params: Value) -> (Value, Option<String>) {
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
     let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str()).map(str::to_owned);
@@ -163,7 +154,7 @@ pub fn modern_message(id: u64, method: &str, mut params: Value) -> (Value, Optio
 }
 
 /// A request as MCP clients make it.
-pub fn request(method: &str, body: String, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, body: String, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri("/mcp/it").body(Full::new(Bytes::from(body))).unwrap();
     let defaults = [
         ("host", "127.0.0.1:8443"),
@@ -178,10 +169,10 @@ pub fn request(method: &str, body: String, headers: &[(&str, &str)]) -> Request<
 }
 
 /// A legacy session as its client holds it.
-pub struct Session<'g> {
-    pub gateway: &'g Gateway,
-    pub token: String,
-    pub version: String,
+pub(crate) struct Session<'g> {
+    pub(crate) gateway: &'g Gateway,
+    pub(crate) token: String,
+    pub(crate) version: String,
 }
 
 impl Session<'_> {
@@ -190,51 +181,48 @@ impl Session<'_> {
         headers.extend_from_slice(more);
         headers
     }
-    pub async fn post(&self, message: &Value) -> Answer {
+    pub(crate) async fn post(&self, message: &Value) -> Answer {
         self.gateway.post(message, &self.headers(&[])).await
     }
-    pub async fn call(&self, id: u64, method: &str, params: Value) -> Answer {
+    pub(crate) async fn call(&self, id: u64, method: &str, params: Value) -> Answer {
         self.post(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await
     }
-    pub async fn get(&self, last_event_id: Option<&str>) -> Answer {
+    pub(crate) async fn get(&self, last_event_id: Option<&str>) -> Answer {
         let more: Vec<(&str, &str)> = last_event_id.map(|id| ("last-event-id", id)).into_iter().collect();
         self.gateway.send(request("GET", String::new(), &self.headers(&more))).await
     }
-    pub async fn delete(&self) -> Answer {
+    pub(crate) async fn delete(&self) -> Answer {
         self.gateway.send(request("DELETE", String::new(), &self.headers(&[]))).await
     }
 }
 
 /// A response.
-pub struct Answer(pub Response<Body>);
+pub(crate) struct Answer(pub Response<Body>);
 
 impl Answer {
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.0.status()
     }
-    pub fn headers(&self) -> &HeaderMap {
-        self.0.headers()
-    }
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }
-    pub async fn text(self) -> String {
+    pub(crate) async fn text(self) -> String {
         let bytes = super::wait::soon("the body", self.0.into_body().collect()).await.unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
-    pub async fn json(self) -> Value {
+    pub(crate) async fn json(self) -> Value {
         let text = self.text().await;
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
     }
     /// The message of a JSON answer, or the last message of an event stream.
-    pub async fn message(self) -> Value {
+    pub(crate) async fn message(self) -> Value {
         if self.header("content-type") == Some("application/json") {
             return self.json().await;
         }
         self.events().await.pop().expect("an event").message()
     }
     /// All events to the end.
-    pub async fn events(self) -> Vec<Event> {
+    pub(crate) async fn events(self) -> Vec<Event> {
         let mut events = self.follow();
         let mut all = Vec::new();
         while let Some(event) = events.next().await {
@@ -243,39 +231,39 @@ impl Answer {
         all
     }
     /// Event by event.
-    pub fn follow(self) -> Events {
+    pub(crate) fn follow(self) -> Events {
         assert_eq!(self.header("content-type"), Some("text/event-stream"), "{:?}", self.status());
         Events { body: self.0.into_body(), text: String::new() }
     }
     /// Error code of a JSON error.
-    pub async fn code(self) -> i64 {
+    pub(crate) async fn code(self) -> i64 {
         self.json().await["error"]["code"].as_i64().expect("an error code")
     }
 }
 
 /// An open event stream.
-pub struct Events {
+pub(crate) struct Events {
     body: Body,
     text: String,
 }
 
 /// One event.
 #[derive(Clone, Debug, Default)]
-pub struct Event {
-    pub id: Option<String>,
-    pub retry: Option<u64>,
-    pub data: Option<String>,
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) data: Option<String>,
 }
 
 impl Event {
-    pub fn message(&self) -> Value {
+    pub(crate) fn message(&self) -> Value {
         serde_json::from_str(self.data.as_deref().expect("data")).expect("a message")
     }
 }
 
 impl Events {
     /// The next event; `None` at a clean end. Comments are skipped.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let event = parse(block);

@@ -6,6 +6,8 @@ use super::{
 };
 use http::StatusCode;
 use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// An event stream that breaks off before its answer.
 fn torn_head(_: &Seen) -> Act {
@@ -51,12 +53,19 @@ async fn a_tool_call_that_was_sent_is_answered_once_with_a_typed_error() {
 #[tokio::test]
 async fn a_stream_that_breaks_after_it_began_ends_with_a_typed_error_event() {
     let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}});
-    let server = Upstream::start(legacy("a", move |_| Act::Events(vec![Step::message(&progress), Step::Tear]))).await;
+    let tear = Arc::new(Notify::new());
+    let signal = Arc::clone(&tear);
+    let server = Upstream::start(legacy("a", move |_| {
+        Act::Events(vec![Step::message(&progress), Step::Wait(Arc::clone(&signal)), Step::Tear])
+    }))
+    .await;
     let gateway = replayable(&[&server]);
     let session = gateway.open("2025-06-18").await;
-    let events = session.call(9, "tools/call", json!({"name": "t"})).await.events().await;
-    assert_eq!(events[0].message()["method"], "notifications/progress");
-    let last = events.last().unwrap().message();
+    let mut events = session.call(9, "tools/call", json!({"name": "t"})).await.follow();
+    assert_eq!(events.next().await.unwrap().message()["method"], "notifications/progress");
+    tear.notify_one();
+    let last = events.next().await.unwrap().message();
+    assert!(events.next().await.is_none());
     assert_eq!((&last["id"], &last["error"]["data"]["reason"]), (&json!(9), &json!("upstream_lost")));
 }
 

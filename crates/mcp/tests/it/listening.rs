@@ -60,7 +60,7 @@ async fn one_acknowledgement_and_the_changes_of_every_endpoint() {
     }
     drop(events);
     for server in &servers {
-        wait::until("the cancellation", || *server.cancelled.lock() == 1).await;
+        wait::until("the cancellation", || server.cancelled() == 1).await;
     }
 }
 

@@ -8,33 +8,37 @@ use hyper::{body::Frame, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, io, net::SocketAddr, sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 /// One request as the server saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: Method,
-    pub headers: HeaderMap,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
     /// The message; null without one.
-    pub message: Value,
+    pub(crate) message: Value,
 }
 
 impl Seen {
-    pub fn rpc(&self) -> &str {
+    pub(crate) fn rpc(&self) -> &str {
         self.message["method"].as_str().unwrap_or("")
     }
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
-    pub fn result(&self, result: Value) -> Value {
+    pub(crate) fn result(&self, result: Value) -> Value {
         json!({"jsonrpc": "2.0", "id": self.message["id"], "result": result})
     }
 }
 
 /// A piece of a scripted event stream.
 #[derive(Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// These bytes.
     Raw(String),
     /// Nothing more until the test says so.
@@ -47,17 +51,17 @@ pub enum Step {
 
 impl Step {
     /// A message event.
-    pub fn message(message: &Value) -> Self {
+    pub(crate) fn message(message: &Value) -> Self {
         Self::Raw(format!("data: {message}\n\n"))
     }
     /// A message event with an id.
-    pub fn named(id: &str, message: &Value) -> Self {
+    pub(crate) fn named(id: &str, message: &Value) -> Self {
         Self::Raw(format!("id: {id}\ndata: {message}\n\n"))
     }
 }
 
 /// What the server does with a request.
-pub enum Act {
+pub(crate) enum Act {
     Json(StatusCode, Value),
     /// JSON with a session id.
     Opened(String, Value),
@@ -71,19 +75,28 @@ pub enum Act {
 
 type Script = Arc<dyn Fn(&Seen) -> Act + Send + Sync>;
 
+/// How answers ended.
+#[derive(Default)]
+pub(crate) struct Ended {
+    /// Cut off by the other side before they were complete.
+    pub(crate) cancelled: AtomicUsize,
+    /// Sent to their end, as the script has it.
+    pub(crate) finished: AtomicUsize,
+}
+
 /// A running server. Dropping it kills it: its port is closed and its connections break.
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Arc<Mutex<Script>>,
-    /// Requests that were cut off before their answer was complete.
-    pub cancelled: Arc<Mutex<usize>>,
+    /// Event streams by how they ended.
+    ended: Arc<Ended>,
     running: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Upstream {
     /// A server on a free port.
-    pub async fn start(script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, Arc::new(script))
     }
@@ -92,31 +105,41 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script));
-        let cancelled = Arc::new(Mutex::new(0));
-        let running = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&script), Arc::clone(&cancelled)));
-        Self { address, seen, script, cancelled, running: Some(running) }
+        let ended = Arc::new(Ended::default());
+        let running = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&script), Arc::clone(&ended)));
+        Self { address, seen, script, ended, running: Some(running) }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
     /// From now on.
-    pub fn script(&self, script: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
+    pub(crate) fn script(&self, script: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
         *self.script.lock() = Arc::new(script);
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }
 
     /// Requests with this JSON-RPC method (or HTTP method, for those without a message).
-    pub fn saw(&self, method: &str) -> usize {
+    pub(crate) fn saw(&self, method: &str) -> usize {
         self.seen.lock().iter().filter(|seen| seen.rpc() == method || seen.method.as_str() == method).count()
     }
 
+    /// Answers that the other side cut off.
+    pub(crate) fn cancelled(&self) -> usize {
+        self.ended.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Answers that were sent whole.
+    pub(crate) fn finished(&self) -> usize {
+        self.ended.finished.load(Ordering::SeqCst)
+    }
+
     /// As SIGKILL does: the port closes, connections break.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
             let _ = running.await;
@@ -124,7 +147,7 @@ impl Upstream {
     }
 
     /// The same address again, with nothing remembered.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill().await;
         let listener = TcpListener::bind(self.address).await.unwrap();
         let script = Arc::clone(&self.script.lock());
@@ -144,15 +167,15 @@ async fn serve(
     listener: TcpListener,
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Arc<Mutex<Script>>,
-    cancelled: Arc<Mutex<usize>>,
+    ended: Arc<Ended>,
 ) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
-        let (seen, script, cancelled) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&cancelled));
+        let (seen, script, ended) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&ended));
         let service = service_fn(move |request| {
-            let (seen, script, cancelled) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&cancelled));
-            async move { answer(request, &seen, &script, cancelled).await }
+            let (seen, script, ended) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&ended));
+            async move { answer(request, &seen, &script, ended).await }
         });
         connections.spawn(async move {
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
@@ -162,13 +185,12 @@ async fn serve(
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Counts when it is dropped before it was disarmed.
-struct Witness(Arc<Mutex<usize>>, bool);
+/// Counts an answer when it is dropped.
+struct Witness(Arc<Ended>, bool);
 impl Drop for Witness {
     fn drop(&mut self) {
-        if self.1 {
-            *self.0.lock() += 1;
-        }
+        let count = if self.1 { &self.0.finished } else { &self.0.cancelled };
+        count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -176,7 +198,7 @@ async fn answer(
     request: Request<Incoming>,
     seen: &Mutex<Vec<Seen>>,
     script: &Mutex<Script>,
-    cancelled: Arc<Mutex<usize>>,
+    ended: Arc<Ended>,
 ) -> Result<Response<Body>, io::Error> {
     let (parts, body) = request.into_parts();
     let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -201,12 +223,12 @@ async fn answer(
         }
         Act::Events(steps) => Response::builder()
             .header("content-type", "text/event-stream")
-            .body(events(steps, cancelled))
+            .body(events(steps, ended))
             .unwrap(),
         Act::Status(status) => Response::builder().status(status).body(full(String::new())).unwrap(),
         Act::Drop => return Err(io::Error::other("scripted")),
         Act::Silence => {
-            let _witness = Witness(cancelled, true);
+            let _witness = Witness(ended, false);
             std::future::pending::<Infallible>().await;
             unreachable!()
         }
@@ -217,20 +239,21 @@ fn full(text: String) -> Body {
     http_body_util::Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-fn events(steps: Vec<Step>, cancelled: Arc<Mutex<usize>>) -> Body {
-    let state = (steps.into_iter(), Witness(cancelled, true));
+fn events(steps: Vec<Step>, ended: Arc<Ended>) -> Body {
+    let state = (steps.into_iter(), Witness(ended, false));
     let frames = stream::unfold(state, |(mut steps, mut witness)| async move {
         loop {
             match steps.next() {
                 None => {
-                    witness.1 = false;
+                    let Witness(_, whole) = &mut witness;
+                    *whole = true;
                     return None;
                 }
                 Some(Step::Raw(text)) => return Some((Ok(Frame::data(Bytes::from(text))), (steps, witness))),
                 Some(Step::Wait(signal)) => signal.notified().await,
                 Some(Step::Hang) => std::future::pending::<()>().await,
                 Some(Step::Tear) => {
-                    witness.1 = false;
+                    witness.1 = true;
                     return Some((Err(io::Error::other("scripted")), (steps, witness)));
                 }
             }
@@ -241,7 +264,7 @@ fn events(steps: Vec<Step>, cancelled: Arc<Mutex<usize>>) -> Body {
 
 /// A legacy server with sessions `<name>-1`, `<name>-2`, ...: answers `initialize`, refuses sessions it does not know with 404,
 /// and leaves the rest to `act`.
-pub fn legacy(
+pub(crate) fn legacy(
     name: &'static str,
     act: impl Fn(&Seen) -> Act + Send + Sync + 'static,
 ) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
@@ -272,7 +295,7 @@ pub fn legacy(
 }
 
 /// Answers every request with its server's name.
-pub fn named(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
+pub(crate) fn named(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
     move |seen| match seen.message.get("result") {
         Some(_) => Act::Status(StatusCode::ACCEPTED),
         None => Act::Json(StatusCode::OK, seen.result(json!({"from": name}))),

@@ -3,10 +3,10 @@
 use std::{future::Future, time::Duration};
 
 /// Longest wait of any test.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Polls `condition` until it holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let polling = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -16,6 +16,6 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Awaits `future`, which must not take longer than the patience.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for: {what}"))
 }
