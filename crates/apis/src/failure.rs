@@ -8,7 +8,7 @@ use holdfast_upstream::CallError;
 /// The answer to a call that has no response. Status and `Retry-After` are the upstream room's ([`CallError::wire`]).
 pub(crate) fn problem(error: &CallError) -> Problem {
     if let CallError::RequestBody { source } = error
-        && let Some(RequestBodyError::TooLarge { .. }) = source.downcast_ref()
+        && is_too_large(&**source)
     {
         return Problem::BODY_TOO_LARGE;
     }
@@ -50,9 +50,12 @@ pub(crate) fn problem(error: &CallError) -> Problem {
             "look at the effect of the request before repeating it",
             Timeout,
         ),
-        CallError::RequestBody { .. } => {
-            ("request_body", "the request body could not be read to its end", "send the request again", ClientAbort)
-        }
+        CallError::RequestBody { .. } => (
+            "request_body",
+            "the request body could not be read to its end",
+            "send the request again",
+            ClientAbort,
+        ),
         CallError::Target => (
             "bad_target",
             "the request target does not form a URL with the upstream's",
@@ -65,6 +68,12 @@ pub(crate) fn problem(error: &CallError) -> Problem {
     Problem { status, code, detail, remedy, retry_after, outcome }
 }
 
+/// The body's own error comes wrapped in that of the connection that sent it.
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, RequestBodyError::TooLarge { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +82,10 @@ mod tests {
 
     #[test]
     fn an_address_or_a_cause_never_reaches_the_client() {
-        let error = CallError::Connect { endpoint: "http://10.1.2.3:80".into(), source: "refused by 10.1.2.3".into() };
+        let error = CallError::Connect {
+            endpoint: "http://10.1.2.3:80".into(),
+            source: "refused by 10.1.2.3".into(),
+        };
         let problem = problem(&error);
         assert_eq!((problem.status.as_u16(), problem.outcome), (502, UpstreamError));
         assert!(!format!("{problem:?}").contains("10.1.2.3"));

@@ -52,7 +52,13 @@ fn is_host_byte(byte: u8) -> bool {
 
 impl Forwarding {
     /// Turns the client's headers into those of the upstream. `found` is of the same headers.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, found: &Found, host: Option<HeaderValue>, context: &RequestContext) {
+    pub(crate) fn apply(
+        &self,
+        headers: &mut HeaderMap,
+        found: &Found,
+        host: Option<HeaderValue>,
+        context: &RequestContext,
+    ) {
         found.apply(headers);
         headers.reserve(ADDED);
         let (client, node) = names_of(context.client);
@@ -85,7 +91,8 @@ impl Forwarding {
 fn names_of(client: IpAddr) -> (HeaderValue, Vec<u8>) {
     let mut text = Vec::with_capacity(48);
     // Writing into a Vec cannot fail; an address is always visible ASCII.
-    let value = |text: &[u8]| HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let value =
+        |text: &[u8]| HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
     match client {
         IpAddr::V4(v4) => {
             let mut number = itoa::Buffer::new();
@@ -117,7 +124,8 @@ fn forwarded(node: &[u8], proto: &str, host: Option<&HeaderValue>) -> HeaderValu
     }
     text.extend_from_slice(b";proto=");
     text.extend_from_slice(proto.as_bytes());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+        .unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
 }
 
 #[cfg(test)]

@@ -32,7 +32,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    const fn refused(status: StatusCode, code: &'static str, detail: &'static str, remedy: &'static str) -> Self {
+    const fn refused(
+        status: StatusCode,
+        code: &'static str,
+        detail: &'static str,
+        remedy: &'static str,
+    ) -> Self {
         Self { status, code, detail, remedy, retry_after: None, outcome: RecordOutcome::Rejected }
     }
 

@@ -47,7 +47,10 @@ pub struct ApiRoute {
 
 impl fmt::Debug for ApiRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiRoute").field("name", &self.name).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("ApiRoute")
+            .field("name", &self.name)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +59,9 @@ impl fmt::Debug for ApiRoute {
 #[non_exhaustive]
 pub enum BuildError {
     /// `upstream_auth` does not form a header.
-    #[error("apis `{route}`: upstream_auth does not form a header: {what}; check its {what} for spaces and line ends")]
+    #[error(
+        "apis `{route}`: upstream_auth does not form a header: {what}; check its {what} for spaces and line ends"
+    )]
     UpstreamAuth {
         /// The route.
         route: String,
@@ -94,7 +99,11 @@ impl ApiRoute {
             forwarding: Forwarding {
                 preserve_host: cfg.preserve_host,
                 forward_authorization: cfg.forward_authorization,
-                upstream_auth: cfg.upstream_auth.as_ref().map(|auth| credential(&cfg.name, auth)).transpose()?,
+                upstream_auth: cfg
+                    .upstream_auth
+                    .as_ref()
+                    .map(|auth| credential(&cfg.name, auth))
+                    .transpose()?,
             },
             tunnels: TunnelLimits {
                 idle: server.stream_idle_timeout,
@@ -165,11 +174,8 @@ impl ApiRoute {
         if upgrade.is_some() {
             upgrade::announce(&mut headers);
         }
-        let mut call = Call::new(
-            parts.method,
-            target,
-            context.deadline.within(context.started, self.timeout),
-        );
+        let mut call =
+            Call::new(parts.method, target, context.deadline.within(context.started, self.timeout));
         call.headers = headers;
         call.body = body;
         call.safety = safety;

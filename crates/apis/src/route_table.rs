@@ -59,9 +59,14 @@ mod tests {
     fn the_longest_prefix_wins_in_any_order() {
         for prefixes in [["/", "/a", "/a/b", "/b"], ["/b", "/a/b", "/a", "/"]] {
             let table = table(&prefixes);
-            for (path, found) in
-                [("/a/b/c", "/a/b"), ("/a/bc", "/a"), ("/a", "/a"), ("/c", "/"), ("/b/a", "/b"), ("/%61/b", "/a/b")]
-            {
+            for (path, found) in [
+                ("/a/b/c", "/a/b"),
+                ("/a/bc", "/a"),
+                ("/a", "/a"),
+                ("/c", "/"),
+                ("/b/a", "/b"),
+                ("/%61/b", "/a/b"),
+            ] {
                 assert_eq!(table.find(path).map(String::as_str), Some(found), "{path}");
             }
             assert_eq!(table.find("*"), None);

@@ -6,8 +6,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        TE, TRANSFER_ENCODING, UPGRADE,
+        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use smallvec::SmallVec;
@@ -202,7 +202,12 @@ mod tests {
 
     #[test]
     fn connection_cannot_take_away_what_frames_or_addresses_a_message() {
-        let map = headers(&[("host", "a"), ("content-length", "3"), ("connection", "host, content-length, x-gone"), ("x-gone", "1")]);
+        let map = headers(&[
+            ("host", "a"),
+            ("content-length", "3"),
+            ("connection", "host, content-length, x-gone"),
+            ("x-gone", "1"),
+        ]);
         assert_eq!(passed(map), ["content-length", "host"]);
     }
 

@@ -95,7 +95,8 @@ impl Tunnel {
             return;
         };
         let traffic = Traffic::default();
-        let end = relay(TokioIo::new(client), self.upstream, self.limits, self.drain.closing(), &traffic).await;
+        let end =
+            relay(TokioIo::new(client), self.upstream, self.limits, self.drain.closing(), &traffic).await;
         record.bytes_in = traffic.to_upstream.load(Relaxed);
         record.bytes_out = traffic.to_client.load(Relaxed);
         record.reason = if end == End::Idle { "idle" } else { "" };
@@ -147,12 +148,25 @@ where
     let (client_reader, client_writer) = tokio::io::split(client);
     let (upstream_reader, upstream_writer) = tokio::io::split(upstream);
     let (stop, stopped) = watch::channel(false);
-    let up = Direction { traffic, passed: &traffic.to_upstream, start, stopped: stopped.clone(), goodbye: farewell(true) };
+    let up = Direction {
+        traffic,
+        passed: &traffic.to_upstream,
+        start,
+        stopped: stopped.clone(),
+        goodbye: farewell(true),
+    };
     let down = Direction { traffic, passed: &traffic.to_client, start, stopped, goodbye: farewell(false) };
     let both = async {
-        let up = async { up.carry(client_reader, upstream_writer).await.map_err(|side| [End::ClientBroke, End::UpstreamBroke][side]) };
-        let down =
-            async { down.carry(upstream_reader, client_writer).await.map_err(|side| [End::UpstreamBroke, End::ClientBroke][side]) };
+        let up = async {
+            up.carry(client_reader, upstream_writer)
+                .await
+                .map_err(|side| [End::ClientBroke, End::UpstreamBroke][side])
+        };
+        let down = async {
+            down.carry(upstream_reader, client_writer)
+                .await
+                .map_err(|side| [End::UpstreamBroke, End::ClientBroke][side])
+        };
         tokio::try_join!(up, down)
     };
     let drained = async {

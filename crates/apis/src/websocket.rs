@@ -59,7 +59,8 @@ impl Frames {
     }
 
     fn payload_len(&self) -> u64 {
-        let extended = |n: usize| self.header[2..2 + n].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let extended =
+            |n: usize| self.header[2..2 + n].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
         match self.header[1] & 0x7f {
             126 => extended(2),
             127 => extended(8),
