@@ -104,7 +104,7 @@ fn start_haproxy(origin: SocketAddr, folder: &Path) -> Result<Process, Error> {
     let config = format!(
         "global
   nbthread 2
-  maxconn 10000
+  maxconn 4000
 defaults
   mode http
   timeout connect 5s
@@ -161,7 +161,7 @@ observability:
 connection_pool:
   max_idle: 128
 apis:
-  - name: bench
+  - name: web
     path_prefix: /
     endpoints:
       - http://127.0.0.1:{port}
@@ -179,8 +179,11 @@ mcp:
     )
 }
 
-/// Builds the release binary next to this one, so that what is measured is this checkout.
+/// Builds the release binary next to this one, so that what is measured is this checkout; `HOLDFAST_BIN` names another one.
 pub(crate) fn build_holdfast() -> Result<PathBuf, Error> {
+    if let Some(binary) = std::env::var_os("HOLDFAST_BIN") {
+        return Ok(binary.into());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "--release", "--package", "holdfast"]).status()?;
     if !status.success() {
