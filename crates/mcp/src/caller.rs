@@ -112,9 +112,18 @@ impl Caller {
     pub(crate) fn safety(&self, frame: &Frame) -> Safety {
         let method = frame.method();
         match &*method {
-            "server/discover" | "ping" | "tools/list" | "resources/list" | "resources/templates/list"
-            | "resources/read" | "prompts/list" | "prompts/get" | "completion/complete" | "tasks/get"
-            | "tasks/list" | "tasks/result" => {
+            "server/discover"
+            | "ping"
+            | "tools/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+            | "prompts/list"
+            | "prompts/get"
+            | "completion/complete"
+            | "tasks/get"
+            | "tasks/list"
+            | "tasks/result" => {
                 // A retry that carries answers or state belongs to one server, which may count it (MRTR).
                 let carries = frame.has(Member::InputResponses) || frame.has(Member::RequestState);
                 if carries { Safety::Unsafe } else { Safety::Safe }
@@ -243,6 +252,8 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         let metrics = &self.caller.server.metrics;
         metrics.streams.get(self.kind).dec();
-        metrics.stream_log_bytes.set(i64::try_from(self.caller.shared.state.streams.bytes()).unwrap_or(i64::MAX));
+        metrics
+            .stream_log_bytes
+            .set(i64::try_from(self.caller.shared.state.streams.bytes()).unwrap_or(i64::MAX));
     }
 }

@@ -66,7 +66,10 @@ pub(crate) struct Head {
 }
 
 /// What an endpoint answered.
-#[expect(clippy::large_enum_variant, reason = "moved a few times per message; a box would cost an allocation each")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 pub(crate) enum Answer {
     /// One JSON message, whole.
     Message(Head, Frame),
@@ -202,12 +205,8 @@ fn to_call(out: Outgoing) -> Call {
 
 fn read_head(reply: Reply) -> (Head, http::Response<holdfast_upstream::ReplyBody>) {
     let session = reply.response.headers().get(SESSION).and_then(|value| value.to_str().ok()).map(Arc::from);
-    let head = Head {
-        status: reply.response.status(),
-        endpoint: reply.endpoint,
-        session,
-        attempts: reply.attempts,
-    };
+    let head =
+        Head { status: reply.response.status(), endpoint: reply.endpoint, session, attempts: reply.attempts };
     (head, reply.response)
 }
 
@@ -273,7 +272,10 @@ async fn read_events(
             Err(clock::Elapsed) if wait < until => return Ok(Answer::Open(head, events, source)),
             Err(clock::Elapsed) => return Err(Failure::Late(head.endpoint)),
             Ok(Err(SourceError::TooLarge)) => {
-                return Err(Failure::Unusable(head.endpoint, "an event above mcp.max_response_bytes".to_owned()));
+                return Err(Failure::Unusable(
+                    head.endpoint,
+                    "an event above mcp.max_response_bytes".to_owned(),
+                ));
             }
             // The server closed the connection, not the stream, if it gave an id to resume by (SEP-1699).
             Ok(Ok(None)) if hold != Hold::OnlyAnswer && events.iter().any(|event| event.id.is_some()) => {

@@ -61,7 +61,8 @@ fn judge(answer: &Answer) -> Option<bool> {
     }
     // "If the body is empty or is not a recognized modern JSON-RPC error, fall back to `initialize`."
     let about_credentials = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    (status.is_client_error() && !about_credentials && status != StatusCode::TOO_MANY_REQUESTS).then_some(false)
+    (status.is_client_error() && !about_credentials && status != StatusCode::TOO_MANY_REQUESTS)
+        .then_some(false)
 }
 
 fn lists_modern(response: &Frame) -> bool {
@@ -85,7 +86,9 @@ mod tests {
 
     #[test]
     fn only_a_list_with_a_modern_version_or_a_modern_error_is_modern() {
-        assert!(lists(r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2025-11-25","2026-07-28"]}}"#));
+        assert!(lists(
+            r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2025-11-25","2026-07-28"]}}"#
+        ));
         assert!(!lists(r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2025-11-25"]}}"#));
         assert!(!lists(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
         assert!(lists(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32021,"message":"m"}}"#));

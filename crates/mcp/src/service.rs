@@ -76,7 +76,8 @@ impl McpService {
             message: Limits { bytes_max: mcp.max_message_bytes.as_usize(), depth_max: mcp.max_depth },
             batch_max: mcp.max_batch,
         };
-        let servers = servers.into_iter().map(|server| (Box::from(server.name()), Arc::new(server))).collect();
+        let servers =
+            servers.into_iter().map(|server| (Box::from(server.name()), Arc::new(server))).collect();
         Self { shared: Arc::new(shared), servers }
     }
 
@@ -116,9 +117,7 @@ impl McpService {
         let (parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let tls = connection.tls.is_some();
-        if let Err(error) =
-            self.shared.origins.check(&parts.headers, authority, connection.local.ip(), tls)
-        {
+        if let Err(error) = self.shared.origins.check(&parts.headers, authority, connection.local.ip(), tls) {
             return refused(ctx, &error);
         }
         let origin = parts.headers.get(header::ORIGIN).cloned();
@@ -157,7 +156,8 @@ impl McpService {
             };
         }
         // 2026-07-28 "Earlier Streamable HTTP Revisions": GET and DELETE get 405.
-        let modern = caller.text(&headers::PROTOCOL_VERSION).and_then(Version::parse).is_some_and(Version::is_modern);
+        let modern =
+            caller.text(&headers::PROTOCOL_VERSION).and_then(Version::parse).is_some_and(Version::is_modern);
         let stateless = modern || caller.server.era == EraMode::Modern;
         if stateless || !(*method == Method::GET || *method == Method::DELETE) {
             let error = McpError::new(Problem::MethodNotAllowed);
@@ -223,7 +223,7 @@ impl McpService {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "moved once per message; a box would cost an allocation")]
+#[allow(clippy::large_enum_variant, reason = "moved once per message; a box would cost an allocation")]
 enum Message {
     One(Frame),
     /// Each element read for itself: a bad one is answered by one error, the others stand.
@@ -296,10 +296,8 @@ fn preflight(request: &HeaderMap) -> Response<Body> {
     let mut response = reply::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
-    );
+    headers
+        .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
     let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
     let allowed: Vec<&str> =
         asked.unwrap_or_default().split(',').map(str::trim).filter(|name| is_allowed(name)).collect();
@@ -318,15 +316,22 @@ fn is_allowed(name: &str) -> bool {
     name.starts_with("mcp-")
         || matches!(
             &*name,
-            "accept" | "authorization" | "content-type" | "last-event-id" | "traceparent" | "tracestate" | "x-api-key"
+            "accept"
+                | "authorization"
+                | "content-type"
+                | "last-event-id"
+                | "traceparent"
+                | "tracestate"
+                | "x-api-key"
                 | "x-request-id"
         )
 }
 
 /// Lets the pages of an allowed origin read the answer and the headers that MCP clients need. `origin` has passed the check.
 pub fn with_cors(mut response: Response<Body>, origin: Option<HeaderValue>) -> Response<Body> {
-    const EXPOSED: HeaderValue =
-        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id");
+    const EXPOSED: HeaderValue = HeaderValue::from_static(
+        "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id",
+    );
     const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
     let Some(origin) = origin else { return response };
     let headers = response.headers_mut();
@@ -335,4 +340,3 @@ pub fn with_cors(mut response: Response<Body>, origin: Option<HeaderValue>) -> R
     headers.append(header::VARY, VARY_ORIGIN);
     response
 }
-

@@ -82,9 +82,9 @@ impl Event {
 
     /// Whether it holds the answer to the request `id` (raw JSON). An error without an id answers whatever was asked.
     pub(crate) fn answers(&self, id: &[u8]) -> bool {
-        self.frame
-            .as_ref()
-            .is_some_and(|frame| is_response(frame) && frame.id().is_none_or(|answered| same_id(answered, id)))
+        self.frame.as_ref().is_some_and(|frame| {
+            is_response(frame) && frame.id().is_none_or(|answered| same_id(answered, id))
+        })
     }
 
     /// The bytes as they came.

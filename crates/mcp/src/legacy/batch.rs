@@ -32,7 +32,8 @@ pub(crate) async fn batch(
     session: Arc<Session>,
     frames: Vec<Result<Frame, FrameError>>,
 ) -> Response<Body> {
-    let wanted = frames.iter().any(|frame| frame.as_ref().map_or(true, |frame| frame.kind() == Kind::Request));
+    let wanted =
+        frames.iter().any(|frame| frame.as_ref().map_or(true, |frame| frame.kind() == Kind::Request));
     let outcomes = join_all(frames.iter().map(|frame| one(&caller, &session, frame))).await;
     let outcomes: Vec<Outcome> =
         outcomes.into_iter().filter(|outcome| !matches!(outcome, Outcome::Accepted)).collect();

@@ -24,6 +24,10 @@ use http::{Response, StatusCode};
 use std::sync::Arc;
 
 /// What became of one message.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 pub(crate) enum Outcome {
     /// A JSON answer.
     Message { status: StatusCode, body: Bytes },
@@ -54,8 +58,7 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             reply::error(&error, id.as_deref())
         }
         Outcome::Events { epoch, events } => {
-            let mut translator =
-                Translator::new(&caller.shared, session, StreamId(fastrand::u64(..)), epoch);
+            let mut translator = Translator::new(&caller.shared, session, StreamId(fastrand::u64(..)), epoch);
             let mut body = BytesMut::new();
             for (event, sequence) in events.iter().zip(0..) {
                 // Not in a log: only what the upstream itself can repeat gets an id.
@@ -86,7 +89,11 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
 }
 
 /// A response that follows a new stream.
-pub(crate) fn from_start(caller: &Arc<Caller>, stream: &Arc<LiveStream>, ends_on_drain: bool) -> Response<Body> {
+pub(crate) fn from_start(
+    caller: &Arc<Caller>,
+    stream: &Arc<LiveStream>,
+    ends_on_drain: bool,
+) -> Response<Body> {
     // Nothing has been read and nothing has fallen out of a log before its first follower came.
     attach(caller, stream, 0, ends_on_drain)
         .unwrap_or_else(|| reply::error(&McpError::new(Problem::Internal), None))

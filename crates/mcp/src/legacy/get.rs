@@ -151,6 +151,10 @@ async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
 }
 
 /// Why the server opened no stream.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 enum Closed {
     Gone,
     Says(Response<Body>),

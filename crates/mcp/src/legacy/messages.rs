@@ -55,7 +55,9 @@ async fn forward(caller: &Caller, session: &Session, frame: &Frame, body: Bytes,
                     return taken(answer, tally);
                 }
                 Ok(_) => {}
-                Err(failure) if failure.sent() == Sent::Nothing && failure.endpoint_gone() && endpoint.is_some() => {
+                Err(failure)
+                    if failure.sent() == Sent::Nothing && failure.endpoint_gone() && endpoint.is_some() =>
+                {
                     caller.note_failure(&failure);
                 }
                 Err(failure) => {

@@ -87,10 +87,13 @@ fn agree(caller: &Caller, session: &Session, frame: &Frame) -> Result<(), McpErr
     let header = caller.text(&PROTOCOL_VERSION);
     match classify(frame, header, Some(session.version)) {
         Era::Legacy(_) => Ok(()),
-        Era::Modern | Era::Initialize | Era::Sessionless | Era::BadVersion => Err(
-            McpError::unsupported_version(Version::LEGACY.iter().map(|v| v.as_str()), header.unwrap_or_default())
-                .detail(format!("this session speaks {}", session.version.as_str())),
-        ),
+        Era::Modern | Era::Initialize | Era::Sessionless | Era::BadVersion => {
+            Err(McpError::unsupported_version(
+                Version::LEGACY.iter().map(|v| v.as_str()),
+                header.unwrap_or_default(),
+            )
+            .detail(format!("this session speaks {}", session.version.as_str())))
+        }
     }
 }
 

@@ -47,8 +47,7 @@ pub(crate) async fn rebind(
     };
     let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let journal = &caller.shared.state.journal;
-    let _flight =
-        clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
+    let _flight = clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
     if let Some(binding) = journal.get(session.uid, clock::now()).filter(|known| known.epoch > epoch) {
         return Ok(binding);
     }
@@ -68,7 +67,8 @@ async fn replay(
     dead: Option<&EndpointKey>,
     until: Instant,
 ) -> Option<Binding> {
-    let body = [br#"{"jsonrpc":"2.0","id":"#, ID, br#","method":"initialize","params":"#, params, b"}"].concat();
+    let body =
+        [br#"{"jsonrpc":"2.0","id":"#, ID, br#","method":"initialize","params":"#, params, b"}"].concat();
     let mut out = caller.message(body.into(), Safety::Safe);
     out.avoid.extend(dead.cloned());
     out.until = until;

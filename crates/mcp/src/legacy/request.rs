@@ -23,6 +23,10 @@ use http::StatusCode;
 const REBINDINGS_MAX: u32 = 2;
 
 /// One attempt's outcome, as far as the session is concerned.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 enum Step {
     Done(Outcome),
     /// The endpoint does not hold the session any more and has processed nothing.

@@ -1,6 +1,7 @@
 //! Events of a legacy server on their way to the client: ids become ours, everything else stays.
 
 use super::session::Session;
+use super::stream::log::StreamId;
 use crate::{
     frame::{Frame, Kind, Member, single_line},
     ids::{self, Epoch},
@@ -9,7 +10,6 @@ use crate::{
     token::EventId,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use super::stream::log::StreamId;
 use std::sync::Arc;
 
 /// Longest upstream event id that is carried in ours. A longer one is not carried: such a stream resumes from the log only.

@@ -84,7 +84,9 @@ fn prepare(caller: &Caller, frame: &Frame) -> Result<Prepared, Unfit> {
             return Ok(Prepared { body, headers, pin: None, rewrite });
         }
     };
-    let invalid = || McpError::new(Problem::InvalidParams).detail(format!("`params.{}` must be a string", member.key()));
+    let invalid = || {
+        McpError::new(Problem::InvalidParams).detail(format!("`params.{}` must be a string", member.key()))
+    };
     let presented = frame.text(member).ok_or_else(invalid)?;
     let opened = match handles::open(caller, purpose, &presented) {
         Ok(opened) => opened,
@@ -141,7 +143,8 @@ fn deliver(
             caller.shared.state.hints.learn(&caller.server.name, response);
         }
         tally.end(verdict(response));
-        return whole(caller, frame, &answer, &rewrite).unwrap_or_else(|error| reply::error(&error, frame.id()));
+        return whole(caller, frame, &answer, &rewrite)
+            .unwrap_or_else(|error| reply::error(&error, frame.id()));
     }
     match answer {
         Answer::Open(head, events, source) => {

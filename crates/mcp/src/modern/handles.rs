@@ -24,11 +24,13 @@ pub(crate) struct Opened {
 /// Opens a handle that a client presents. One answer for forged, foreign and expired ones.
 pub(crate) fn open(caller: &Caller, purpose: Purpose, text: &str) -> Result<Opened, McpError> {
     let audience = Audience { server: &caller.server.name, principal: &caller.principal };
-    let handle = Handle::open(&caller.shared.ring, purpose, audience, text, unix_now()).map_err(|refused| {
-        caller.server.metrics.seal_failures.inc(seal_failure(refused.reason()));
-        let what = if purpose == Purpose::Task { "task id" } else { "requestState" };
-        McpError::new(Problem::InvalidParams).detail(format!("this {what} was not issued to you here, or has expired"))
-    })?;
+    let handle =
+        Handle::open(&caller.shared.ring, purpose, audience, text, unix_now()).map_err(|refused| {
+            caller.server.metrics.seal_failures.inc(seal_failure(refused.reason()));
+            let what = if purpose == Purpose::Task { "task id" } else { "requestState" };
+            McpError::new(Problem::InvalidParams)
+                .detail(format!("this {what} was not issued to you here, or has expired"))
+        })?;
     let endpoint =
         caller.server.endpoint(handle.endpoint).ok_or_else(|| McpError::new(Problem::EndpointGone))?;
     Ok(Opened { endpoint, original: handle.original })

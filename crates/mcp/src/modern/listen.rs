@@ -42,7 +42,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const QUEUE: usize = 16;
 
 /// What an endpoint's task says.
-#[expect(clippy::large_enum_variant, reason = "moved a few times per message; a box would cost an allocation each")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 pub(super) enum Said {
     /// It agreed to this (raw `notifications`); the whole message, for the first.
     Acknowledged(Frame),
@@ -190,7 +193,10 @@ pub(super) async fn follow(subscription: Arc<Subscription>, endpoint: EndpointKe
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "moved a few times per message; a box would cost an allocation each")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved a few times per message; a box would cost an allocation each"
+)]
 enum Opened {
     Stream(Vec<Event>, Source),
     Not(Said),
@@ -220,7 +226,9 @@ async fn open(subscription: &Subscription, endpoint: &EndpointKey) -> Opened {
             let error = bare_error(head.status);
             Opened::Not(Said::Refused(error.status(), error.render(Some(&subscription.id))))
         }
-        Err(crate::exchange::Failure::Call(holdfast_upstream::CallError::PinnedGone { .. })) => Opened::Removed,
+        Err(crate::exchange::Failure::Call(holdfast_upstream::CallError::PinnedGone { .. })) => {
+            Opened::Removed
+        }
         Err(_) => Opened::Not(Said::Unreachable),
     }
 }

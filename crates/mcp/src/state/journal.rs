@@ -1,7 +1,7 @@
 //! Sessions that live on another endpoint than their token says.
 
-use crate::token::SessionUid;
 use crate::ids::Epoch;
+use crate::token::SessionUid;
 use holdfast_upstream::EndpointKey;
 use parking_lot::Mutex;
 use std::{
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_late_binding_never_replaces_a_newer_one() {
-        let journal = Journal::new(8, Duration::from_secs(60));
+        let journal = Journal::new(8, Duration::from_mins(1));
         let now = Instant::now();
         journal.put(SessionUid([1; 16]), binding(2), now);
         journal.put(SessionUid([1; 16]), binding(1), now);
@@ -137,19 +137,19 @@ mod tests {
 
     #[test]
     fn unused_entries_are_forgotten_and_a_full_journal_drops_the_longest_unused() {
-        let journal = Journal::new(2, Duration::from_secs(60));
+        let journal = Journal::new(2, Duration::from_mins(1));
         let start = Instant::now();
         journal.put(SessionUid([1; 16]), binding(1), start);
         journal.put(SessionUid([2; 16]), binding(1), start + Duration::from_secs(1));
         journal.put(SessionUid([3; 16]), binding(1), start + Duration::from_secs(2));
         assert_eq!(journal.len(), 2);
         assert!(journal.get(SessionUid([1; 16]), start + Duration::from_secs(2)).is_none());
-        assert!(journal.get(SessionUid([2; 16]), start + Duration::from_secs(120)).is_none(), "idle");
+        assert!(journal.get(SessionUid([2; 16]), start + Duration::from_mins(2)).is_none(), "idle");
     }
 
     #[tokio::test]
     async fn one_flight_per_session_and_no_trace_afterwards() {
-        let journal = Journal::new(8, Duration::from_secs(60));
+        let journal = Journal::new(8, Duration::from_mins(1));
         let first = journal.fly(SessionUid([1; 16])).await;
         let mut second = std::pin::pin!(journal.fly(SessionUid([1; 16])));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());

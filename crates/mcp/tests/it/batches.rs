@@ -25,7 +25,8 @@ async fn a_batch_is_split_for_the_server_and_joined_for_the_client() {
     let note = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}});
     let initialize = json!({"jsonrpc": "2.0", "id": 9, "method": "initialize", "params": {}});
     let answers = session.post(&json!([list(1), initialize, 7])).await.json().await;
-    let codes: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["error"]["code"].clone()).collect();
+    let codes: Vec<_> =
+        answers.as_array().unwrap().iter().map(|answer| answer["error"]["code"].clone()).collect();
     assert_eq!(codes, [json!(null), json!(-32600), json!(-32600)], "`initialize` is never part of a batch");
     let answers = session.post(&json!([list(1), note, list(2)])).await.json().await;
     assert_eq!(ids(answers.as_array().unwrap()), [1, 2]);

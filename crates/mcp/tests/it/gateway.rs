@@ -50,14 +50,12 @@ pub(crate) fn plain(servers: &[&Server]) -> Gateway {
 }
 
 fn config(servers: &[&Server], options: &Options) -> Config {
-    let mut text = format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n  servers:\n    - name: it\n", options.root);
+    let mut text =
+        format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n  servers:\n    - name: it\n", options.root);
     text.push_str("      health_check: { enabled: false }\n      endpoints:\n");
-    for server in servers {
-        text.push_str(&format!("        - url: \"{}\"\n", server.url()));
-    }
-    for line in options.server.lines() {
-        text.push_str(&format!("      {line}\n"));
-    }
+    let endpoints = servers.iter().map(|server| format!("        - url: \"{}\"\n", server.url()));
+    let lines = options.server.lines().map(|line| format!("      {line}\n"));
+    text.extend(endpoints.chain(lines));
     let source = Source::Text { name: "test".into(), text };
     match holdfast_config::load(&[source], &ProcessEnv, Role::Serve) {
         Ok(loaded) => loaded.config,
@@ -105,9 +103,10 @@ impl Gateway {
             trusted: Arc::from([]),
             drain: self.drain.clone(),
         };
-        let deadline = Deadline::after(Instant::now(), Duration::from_secs(60));
+        let deadline = Deadline::after(Instant::now(), Duration::from_mins(1));
         let mut rng = fastrand::Rng::new();
-        let mut ctx = RequestContext::begin(&request, &connection, deadline, &mut rng, &ContextDefaults::default());
+        let mut ctx =
+            RequestContext::begin(&request, &connection, deadline, &mut rng, &ContextDefaults::default());
         ctx.principal = Arc::clone(&self.principal);
         self.service.handle(&mut ctx, request, &self.server, &connection).await
     }
@@ -155,7 +154,8 @@ pub(crate) fn modern_message(id: u64, method: &str, mut params: Value) -> (Value
 
 /// A request as MCP clients make it.
 pub(crate) fn request(method: &str, body: String, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri("/mcp/it").body(Full::new(Bytes::from(body))).unwrap();
+    let mut request =
+        Request::builder().method(method).uri("/mcp/it").body(Full::new(Bytes::from(body))).unwrap();
     let defaults = [
         ("host", "127.0.0.1:8443"),
         ("content-type", "application/json"),
@@ -267,7 +267,7 @@ impl Events {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let event = parse(block);
-                self.text = rest.to_owned();
+                self.text = rest.to_string();
                 match event {
                     Some(event) => return Some(event),
                     None => continue,

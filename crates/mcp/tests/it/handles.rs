@@ -26,7 +26,8 @@ fn modern(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
             }
             "tools/call" => match params["requestState"].as_str() {
                 None => {
-                    let ask = json!({"resultType": "input_required", "inputRequests": {}, "requestState": own});
+                    let ask =
+                        json!({"resultType": "input_required", "inputRequests": {}, "requestState": own});
                     Act::Json(StatusCode::OK, seen.result(ask))
                 }
                 Some(state) if state == own => complete(seen, json!({"from": name})),
@@ -102,7 +103,8 @@ async fn a_task_keeps_the_id_its_client_knows_and_its_endpoint() {
             assert_eq!(got["result"]["status"], "completed");
         }
         let (message, _) = modern_message(1, "tasks/get", json!({"taskId": id}));
-        let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tasks/get"), ("mcp-name", "other")];
+        let headers =
+            [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tasks/get"), ("mcp-name", "other")];
         assert_eq!(gateway.post(&message, &headers).await.code().await, -32020);
     }
 }
@@ -116,7 +118,10 @@ async fn a_client_that_did_not_declare_tasks_is_told_so() {
     let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tasks/get"), ("mcp-name", "x")];
     let answer = gateway.post(&message, &headers).await.json().await;
     assert_eq!(answer["error"]["code"], -32021);
-    assert!(answer["error"]["data"]["requiredCapabilities"]["extensions"]["io.modelcontextprotocol/tasks"].is_object());
+    assert!(
+        answer["error"]["data"]["requiredCapabilities"]["extensions"]["io.modelcontextprotocol/tasks"]
+            .is_object()
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use serde_json::json;
 async fn malformed_messages_get_the_error_that_says_why() {
     let server = Upstream::start(legacy("a", named("a"))).await;
     let gateway = plain(&[&server]);
-    let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}}"#, "[".repeat(100_000) + &"]".repeat(100_000));
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}}"#,
+        "[".repeat(100_000) + &"]".repeat(100_000)
+    );
     let cases: [(&str, i64); 12] = [
         ("", -32700),
         ("{", -32700),
@@ -28,7 +31,7 @@ async fn malformed_messages_get_the_error_that_says_why() {
     ];
     for (text, code) in cases {
         let answer = gateway.post_text(text.to_owned(), &[]).await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{:.80}", text);
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{text:.80}");
         assert_eq!(answer.code().await, code, "{text:.80}");
     }
     assert!(server.seen().is_empty());
@@ -39,7 +42,8 @@ async fn oversized_bodies_and_wrong_types_are_refused() {
     let server = Upstream::start(legacy("a", named("a"))).await;
     let options = Options { root: "", server: "", ..Options::default() };
     let gateway = Gateway::new(&[&server], options);
-    let big = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#, "x".repeat(5 << 20));
+    let big =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#, "x".repeat(5 << 20));
     assert_eq!(gateway.post_text(big, &[]).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     for (name, value, status) in [
@@ -67,7 +71,8 @@ async fn methods_and_preflights() {
         assert_eq!(answer.header("allow"), Some("POST, GET, DELETE"));
     }
     for method in ["GET", "DELETE"] {
-        let modern = gateway.send(request(method, String::new(), &[("mcp-protocol-version", "2026-07-28")])).await;
+        let modern =
+            gateway.send(request(method, String::new(), &[("mcp-protocol-version", "2026-07-28")])).await;
         assert_eq!(modern.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
         let legacy = gateway.send(request(method, String::new(), &[])).await;
         assert_eq!(legacy.status(), StatusCode::BAD_REQUEST, "{method} without a session");
@@ -101,7 +106,8 @@ async fn modern_headers_must_agree_with_the_body() {
         assert_eq!((&error["error"]["code"], &error["id"]), (&json!(-32020), &json!(3)), "{value}");
     }
     for missing in 0..3 {
-        let headers: Vec<_> = good.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, h)| *h).collect();
+        let headers: Vec<_> =
+            good.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, h)| *h).collect();
         assert_eq!(gateway.post(&message, &headers).await.code().await, -32020);
     }
     let mut unknown = message.clone();
@@ -130,7 +136,10 @@ async fn an_unbridged_pair_is_told_at_once() {
     let error = gateway.modern("tools/list", json!({})).await;
     assert_eq!(error.status(), StatusCode::BAD_REQUEST);
     let error = error.json().await;
-    assert_eq!((&error["error"]["code"], &error["error"]["data"]["supported"][0]), (&json!(-32022), &json!("2025-11-25")));
+    assert_eq!(
+        (&error["error"]["code"], &error["error"]["data"]["supported"][0]),
+        (&json!(-32022), &json!("2025-11-25"))
+    );
     assert_eq!(old.saw("server/discover"), 1, "asked once, then believed");
     assert_eq!(gateway.open("2025-11-25").await.call(1, "ping", json!({})).await.status(), StatusCode::OK);
 

@@ -17,8 +17,10 @@ fn torn_head(_: &Seen) -> Act {
 #[tokio::test]
 async fn a_safe_request_survives_a_death_between_head_and_answer() {
     let servers = [
-        Upstream::start(legacy("a", |seen| if seen.rpc() == "tools/list" { torn_head(seen) } else { named("a")(seen) }))
-            .await,
+        Upstream::start(legacy("a", |seen| {
+            if seen.rpc() == "tools/list" { torn_head(seen) } else { named("a")(seen) }
+        }))
+        .await,
         Upstream::start(legacy("b", named("b"))).await,
     ];
     let gateway = replayable(&[&servers[0], &servers[1]]);
@@ -34,10 +36,7 @@ async fn a_safe_request_survives_a_death_between_head_and_answer() {
 #[tokio::test]
 async fn a_tool_call_that_was_sent_is_answered_once_with_a_typed_error() {
     for act in [|_: &Seen| Act::Drop, torn_head] {
-        let servers = [
-            Upstream::start(legacy("a", act)).await,
-            Upstream::start(legacy("b", act)).await,
-        ];
+        let servers = [Upstream::start(legacy("a", act)).await, Upstream::start(legacy("b", act)).await];
         let gateway = replayable(&[&servers[0], &servers[1]]);
         let session = gateway.open("2025-11-25").await;
         let answer = session.call(5, "tools/call", json!({"name": "pay"})).await;
@@ -72,15 +71,19 @@ async fn a_stream_that_breaks_after_it_began_ends_with_a_typed_error_event() {
 #[tokio::test]
 async fn hints_are_believed_only_where_the_operator_says_so() {
     let script = |name: &'static str| {
-        legacy(name, move |seen: &Seen| match seen.rpc() {
+        legacy(name, move |seen: &Seen| {
+            match seen.rpc() {
             "tools/list" => Act::Json(
                 StatusCode::OK,
                 seen.result(json!({"tools": [{"name": "read", "annotations": {"readOnlyHint": true}}, {"name": "write"}]})),
             ),
             _ => Act::Drop,
+        }
         })
     };
-    for (options, repeated) in [("session: replayable\ntrust_hints: true", true), ("session: replayable", false)] {
+    for (options, repeated) in
+        [("session: replayable\ntrust_hints: true", true), ("session: replayable", false)]
+    {
         let servers = [Upstream::start(script("a")).await, Upstream::start(script("b")).await];
         let gateway =
             Gateway::new(&[&servers[0], &servers[1]], Options { server: options, ..Options::default() });
@@ -97,9 +100,12 @@ async fn hints_are_believed_only_where_the_operator_says_so() {
 #[tokio::test]
 async fn a_modern_safe_request_goes_elsewhere_and_an_unsafe_one_does_not() {
     let dying = |seen: &Seen| match seen.rpc() {
-        "server/discover" => {
-            Act::Json(StatusCode::OK, seen.result(json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}})))
-        }
+        "server/discover" => Act::Json(
+            StatusCode::OK,
+            seen.result(
+                json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}}),
+            ),
+        ),
         _ => torn_head(seen),
     };
     let servers = [Upstream::start(dying).await, Upstream::start(named("b")).await];

@@ -108,7 +108,8 @@ async fn a_dead_endpoint_does_not_hold_the_subscription_up() {
 #[tokio::test]
 async fn an_error_of_every_endpoint_is_the_clients_answer() {
     let refuse = |seen: &Seen| {
-        let error = json!({"jsonrpc": "2.0", "id": seen.message["id"], "error": {"code": -32601, "message": "no"}});
+        let error =
+            json!({"jsonrpc": "2.0", "id": seen.message["id"], "error": {"code": -32601, "message": "no"}});
         Act::Json(StatusCode::NOT_FOUND, error)
     };
     let servers = [Upstream::start(refuse).await, Upstream::start(refuse).await];

@@ -1,5 +1,14 @@
 //! The drivers end to end: a real client side in process, real HTTP servers on loopback behind them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    clippy::single_match_else,
+    reason = "a test target: helpers fail the test by panicking, and take literals as they come"
+)]
+
 mod batches;
 mod gateway;
 mod handles;

@@ -13,7 +13,8 @@ const VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
 
 #[tokio::test]
 async fn a_session_goes_to_the_endpoint_that_opened_it_with_its_own_id() {
-    let servers = [Upstream::start(legacy("a", named("a"))).await, Upstream::start(legacy("b", named("b"))).await];
+    let servers =
+        [Upstream::start(legacy("a", named("a"))).await, Upstream::start(legacy("b", named("b"))).await];
     let gateway = plain(&[&servers[0], &servers[1]]);
     for version in VERSIONS {
         let session = gateway.open(version).await;
@@ -37,7 +38,8 @@ async fn another_replica_with_the_same_ring_goes_on_with_the_session() {
     let server = Upstream::start(legacy("a", named("a"))).await;
     let first = plain(&[&server]);
     let mut session = first.open("2025-11-25").await;
-    let second = Gateway::new(&[&server], Options { ring: Some(Arc::clone(&first.ring)), ..Options::default() });
+    let second =
+        Gateway::new(&[&server], Options { ring: Some(Arc::clone(&first.ring)), ..Options::default() });
     session.gateway = &second;
     assert_eq!(session.call(1, "tools/list", json!({})).await.json().await["result"]["from"], "a");
     assert_eq!(server.saw("initialize"), 1);
@@ -131,7 +133,8 @@ async fn many_requests_of_one_session_cause_one_rebinding() {
     let home = session.call(1, "ping", json!({})).await.json().await["result"]["from"].clone();
     let dead = usize::from(home != "a");
     servers[dead].kill().await;
-    let answers = futures_util::future::join_all((10..40).map(|id| session.call(id, "tools/list", json!({})))).await;
+    let answers =
+        futures_util::future::join_all((10..40).map(|id| session.call(id, "tools/list", json!({})))).await;
     for answer in answers {
         assert_eq!(answer.status(), StatusCode::OK);
     }
@@ -176,8 +179,11 @@ async fn a_session_never_moves_to_an_endpoint_that_speaks_another_version() {
     .await;
     let only_first = replayable(&[&first]);
     let mut session = only_first.open("2025-11-25").await;
-    let options =
-        Options { server: "session: replayable", ring: Some(Arc::clone(&only_first.ring)), ..Options::default() };
+    let options = Options {
+        server: "session: replayable",
+        ring: Some(Arc::clone(&only_first.ring)),
+        ..Options::default()
+    };
     let both = Gateway::new(&[&first, &second], options);
     session.gateway = &both;
     first.kill().await;

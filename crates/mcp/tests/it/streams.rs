@@ -21,7 +21,11 @@ fn done(seen: &Seen) -> Value {
 #[tokio::test]
 async fn events_pass_in_order_with_ids_of_ours_and_a_priming_event() {
     let server = Upstream::start(legacy("a", |seen| {
-        Act::Events(vec![Step::message(&progress(1)), Step::message(&progress(2)), Step::message(&done(seen))])
+        Act::Events(vec![
+            Step::message(&progress(1)),
+            Step::message(&progress(2)),
+            Step::message(&done(seen)),
+        ])
     }))
     .await;
     let gateway = plain(&[&server]);
@@ -35,7 +39,8 @@ async fn events_pass_in_order_with_ids_of_ours_and_a_priming_event() {
             assert_eq!(first.data.as_deref(), Some(""), "the priming event");
             assert!(first.id.is_some());
         }
-        let progress: Vec<_> = events[..2].iter().map(|event| event.message()["params"]["progress"].clone()).collect();
+        let progress: Vec<_> =
+            events[..2].iter().map(|event| event.message()["params"]["progress"].clone()).collect();
         assert_eq!(progress, [json!(1), json!(2)]);
         assert_eq!(events[2].message()["id"], 4);
         assert_eq!(events.len(), 3, "the answer ends the stream");
@@ -50,7 +55,11 @@ async fn a_client_that_leaves_does_not_cancel_and_finds_the_answer_again() {
     let go = Arc::new(Notify::new());
     let signal = Arc::clone(&go);
     let server = Upstream::start(legacy("a", move |seen| {
-        Act::Events(vec![Step::message(&progress(1)), Step::Wait(Arc::clone(&signal)), Step::message(&done(seen))])
+        Act::Events(vec![
+            Step::message(&progress(1)),
+            Step::Wait(Arc::clone(&signal)),
+            Step::message(&done(seen)),
+        ])
     }))
     .await;
     let gateway = plain(&[&server]);
@@ -191,7 +200,9 @@ async fn a_servers_questions_come_back_under_their_own_ids_and_stale_answers_are
         }
         Act::Events(vec![
             Step::message(&question),
-            Step::message(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}})),
+            Step::message(
+                &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}}),
+            ),
             Step::Wait(Arc::clone(&signal)),
             Step::message(&done(seen)),
         ])
@@ -203,9 +214,13 @@ async fn a_servers_questions_come_back_under_their_own_ids_and_stale_answers_are
     let asked = events.next().await.unwrap().message();
     assert_eq!(asked["method"], "elicitation/create");
     let cancelled = events.next().await.unwrap().message();
-    assert_eq!(cancelled["params"]["requestId"], asked["id"], "the cancellation names the id the client knows");
+    assert_eq!(
+        cancelled["params"]["requestId"], asked["id"],
+        "the cancellation names the id the client knows"
+    );
     let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept"}});
-    let answers = || server.seen().into_iter().filter(|seen| seen.message.get("result").is_some()).collect::<Vec<_>>();
+    let answers =
+        || server.seen().into_iter().filter(|seen| seen.message.get("result").is_some()).collect::<Vec<_>>();
     assert_eq!(session.post(&answer).await.status(), StatusCode::ACCEPTED);
     assert_eq!(answers()[0].message["id"], 42);
     let stale = json!({"jsonrpc": "2.0", "id": "hf9n.42", "result": {}});

@@ -8,7 +8,11 @@ use hyper::{body::Frame, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::{convert::Infallible, io, net::SocketAddr, sync::{
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
@@ -106,7 +110,8 @@ impl Upstream {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script));
         let ended = Arc::new(Ended::default());
-        let running = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&script), Arc::clone(&ended)));
+        let running =
+            tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&script), Arc::clone(&ended)));
         Self { address, seen, script, ended, running: Some(running) }
     }
 
@@ -178,7 +183,9 @@ async fn serve(
             async move { answer(request, &seen, &script, ended).await }
         });
         connections.spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
         });
     }
 }
@@ -278,7 +285,8 @@ pub(crate) fn legacy(
             let result = json!({"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": name, "version": "1"}});
             return Act::Opened(session, seen.result(result));
         }
-        let known = seen.header("mcp-session-id").is_some_and(|id| sessions.lock().iter().any(|known| known == id));
+        let known =
+            seen.header("mcp-session-id").is_some_and(|id| sessions.lock().iter().any(|known| known == id));
         if !known {
             return Act::Status(StatusCode::NOT_FOUND);
         }

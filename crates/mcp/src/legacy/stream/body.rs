@@ -3,8 +3,8 @@
 use super::log::{End, Found, LiveStream};
 use crate::drain::Draining;
 use bytes::Bytes;
-use http_body::{Body, Frame};
 use holdfast_upstream::clock::{self, Alarm};
+use http_body::{Body, Frame};
 use std::{
     pin::Pin,
     sync::Arc,

@@ -74,8 +74,7 @@ struct Entry {
 impl Streams {
     /// An empty registry.
     pub(crate) fn new(limits: StreamLimits, bytes_total: usize) -> Self {
-        let inner =
-            Inner { by_id: HashMap::new(), by_session: HashMap::new(), finished: VecDeque::new() };
+        let inner = Inner { by_id: HashMap::new(), by_session: HashMap::new(), finished: VecDeque::new() };
         Self { total: Total::new(bytes_total), limits, inner: Mutex::new(inner) }
     }
 
@@ -182,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_found_only_by_its_own_session() {
-        let streams = streams(8, Duration::from_secs(60));
+        let streams = streams(8, Duration::from_mins(1));
         let stream = streams.open(SessionUid([1; 16]));
         assert!(streams.find(stream.id, SessionUid([1; 16])).is_some());
         assert!(streams.find(stream.id, SessionUid([2; 16])).is_none());
@@ -190,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_full_registry_forgets_finished_streams_and_never_live_ones() {
-        let streams = streams(2, Duration::from_secs(60));
+        let streams = streams(2, Duration::from_mins(1));
         let first = streams.open(SessionUid([1; 16]));
         let second = streams.open(SessionUid([2; 16]));
         let third = streams.open(SessionUid([3; 16]));
