@@ -38,7 +38,8 @@ pub(crate) struct Http1 {
 /// An HTTP/2 connection, shared by the requests of one worker.
 pub(crate) struct Http2 {
     sender: http2::SendRequest<OutBody>,
-    /// SETTINGS_MAX_CONCURRENT_STREAMS of the server, kept up to date by the connection's task.
+    /// SETTINGS_MAX_CONCURRENT_STREAMS of the server, as of the last request. A lower value that came since makes
+    /// hyper hold a stream back, a higher one costs at most one more connection.
     streams_max: Arc<AtomicUsize>,
     active: AtomicUsize,
     idle_since: Mutex<Instant>,

@@ -84,12 +84,17 @@ impl Pool {
     #[cold]
     fn contended(self: &Arc<Self>, now: Instant, fresh: bool) -> Result<Checkout, QueueFull> {
         // In the queue first: what comes back from now on is offered to it, and what came back before is found here.
-        let waiting = self.slots.wait()?;
+        let mut waiting = self.slots.wait()?;
         let found = self.shards.iter().find_map(|shard| self.take_idle(shard, now));
         match found {
             // Closing somebody's idle connection gives its slot to the queue.
             Some(connection) if fresh => drop(connection),
-            Some(connection) => return Ok(Checkout::Connection(connection)),
+            Some(connection) => {
+                if let Some(Grant::Connection(Connection::Http1(second))) = waiting.leave() {
+                    self.put(second);
+                }
+                return Ok(Checkout::Connection(connection));
+            }
             None => {}
         }
         Ok(Checkout::Queue(waiting))

@@ -149,11 +149,20 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
+impl Waiting {
+    /// Leaves the queue, with what was granted at the same moment.
+    pub(crate) fn leave(&mut self) -> Option<Grant> {
         let mut queue = self.slots.queue.lock();
         queue.waiters.retain(|(id, _)| *id != self.id);
         self.slots.waiting.store(queue.waiters.len(), Ordering::SeqCst);
+        drop(queue);
+        self.receiver.try_recv().ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(self.leave());
     }
 }
 

@@ -53,9 +53,9 @@ impl EndpointUrl {
         }
         let host = parse_host(authority.host()).ok_or_else(|| bad("has a host that is neither a name nor an address"))?;
         let default_port = if tls { 443 } else { 80 };
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().ok().filter(|p| *p != 0).ok_or_else(|| bad("has no valid port"))?,
-            None => default_port,
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" => default_port,
+            rest => rest[1..].parse().ok().filter(|p| *p != 0).ok_or_else(|| bad("has no valid port"))?,
         };
         let shown = if port == default_port { authority.host().to_owned() } else { authority.to_string() };
         let host_header = HeaderValue::from_str(&shown).map_err(|_| bad("has a host that no header can carry"))?;

@@ -34,8 +34,7 @@ async fn permits_and_connections_are_conserved_wherever_a_call_is_dropped() {
         _ => Act::Reset,
     })
     .await;
-    let mut setup = Setup::of(&[&server, &server]).no_breaker();
-    setup.upstream.endpoints[1].url = format!("{}/second", server.url());
+    let mut setup = Setup::twice(&server).no_breaker();
     setup.config.connection_pool.max_size = 3;
     setup.upstream.policy.retry.initial_delay = Duration::from_micros(100);
     let upstream = setup.build();

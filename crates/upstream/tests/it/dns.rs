@@ -99,7 +99,7 @@ async fn a_name_that_leads_to_the_metadata_service_is_not_followed() {
     let _background = upstream.start(&tokio::runtime::Handle::current());
     let error = fails(&upstream, get()).await;
     assert!(matches!(error, CallError::Forbidden { .. }), "{error}");
-    assert_eq!(setup.metric(&["connections", "blocked"]), 1.0);
+    assert_eq!(setup.metric(&["_connects_total", "blocked"]), 1.0);
 }
 
 #[tokio::test]

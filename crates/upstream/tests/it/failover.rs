@@ -95,7 +95,7 @@ async fn a_stream_body_is_moved_only_while_nobody_asked_for_it() {
         assert_eq!(ok(&upstream, call).await.1, "good");
     }
     let reset = Server::always(Act::Reset).await;
-    let upstream = Setup::of(&[&reset, &reset]).no_breaker().build();
+    let upstream = Setup::twice(&reset).no_breaker().build();
     let mut call = call(Method::PUT, "/");
     call.body = CallBody::Stream(Full::new(Bytes::from_static(b"stream")).map_err(Into::into).boxed_unsync());
     assert!(matches!(fails(&upstream, call).await, CallError::Reset { sent: Sent::Maybe, .. }));
@@ -107,7 +107,10 @@ async fn one_dead_of_three_fails_no_safe_call_of_ten_thousand() {
     let servers = [Server::always(GOOD).await, Server::always(GOOD).await];
     let dead = Server::refused().await;
     let urls = [servers[0].url(), format!("http://{dead}"), servers[1].url()];
-    let upstream = Setup::new(urls).build();
+    let mut setup = Setup::new(urls);
+    setup.config.connection_pool.max_size = 128;
+    setup.config.connection_pool.max_waiting = 10_000;
+    let upstream = setup.build();
     // All at once: not even the breaker has had time to learn.
     let calls = (0..10_000).map(|_| {
         let upstream = std::sync::Arc::clone(&upstream);
@@ -137,7 +140,7 @@ async fn never_a_second_connect_to_an_endpoint_that_refused_one() {
     let setup = Setup::new([format!("http://{dead}")]).no_breaker();
     let upstream = setup.build();
     assert!(matches!(fails(&upstream, get()).await, CallError::Connect { .. }));
-    assert_eq!(setup.metric(&["connections", "failed"]), 1.0, "{}", setup.registry.render());
+    assert_eq!(setup.metric(&["_connects_total", "failed"]), 1.0, "{}", setup.registry.render());
 }
 
 #[tokio::test]
@@ -203,8 +206,7 @@ async fn endpoints_to_avoid_are_used_when_no_other_is_left() {
 #[tokio::test]
 async fn the_retry_budget_bounds_what_retries_add() {
     let server = Server::always(Act::Answer(503, "", "")).await;
-    let mut setup = Setup::of(&[&server, &server]).no_breaker();
-    setup.upstream.endpoints[1].url = format!("{}/b", server.url());
+    let mut setup = Setup::twice(&server).no_breaker();
     setup.upstream.policy.retry.budget.min_per_second = 0;
     setup.upstream.policy.retry.initial_delay = Duration::from_micros(1);
     let upstream = setup.build();

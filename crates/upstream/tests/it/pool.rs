@@ -44,8 +44,10 @@ fn idle_connections_of_one_worker_serve_another_at_the_cap() {
     let mut setup = Setup::of(&[&server]);
     setup.config.connection_pool.max_size = 2;
     let upstream = setup.build();
+    // A runtime that ends closes its connections: all stay until the last is done.
+    let done = Arc::new(std::sync::Barrier::new(4));
     let worker = |rounds: usize| {
-        let upstream = Arc::clone(&upstream);
+        let (upstream, done) = (Arc::clone(&upstream), Arc::clone(&done));
         move || {
             let runtime = runtime();
             runtime.block_on(async {
@@ -53,6 +55,7 @@ fn idle_connections_of_one_worker_serve_another_at_the_cap() {
                     assert_eq!(ok(&upstream, get()).await.1, "x");
                     tokio::task::yield_now().await;
                 }
+                tokio::task::spawn_blocking(move || done.wait()).await.unwrap();
             });
         }
     };

@@ -159,10 +159,10 @@ async fn act(stream: &mut TcpStream, act: Act) -> bool {
             let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n";
             write(stream, text).await
         }
-        Act::Hang => std::future::pending().await,
+        Act::Hang => closed(stream).await,
         Act::HangInBody => {
             write(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-            std::future::pending().await
+            closed(stream).await
         }
         Act::Reset => {
             socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -174,6 +174,12 @@ async fn act(stream: &mut TcpStream, act: Act) -> bool {
         Act::AnswerAndClose => write(stream, &answer(200, "", "bye")).await && false,
     };
     written
+}
+
+/// Waits until the other side has closed.
+async fn closed(stream: &mut TcpStream) -> bool {
+    while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    false
 }
 
 fn answer(status: u16, headers: &str, body: &str) -> String {

@@ -39,6 +39,11 @@ impl Setup {
         Self::new(servers.iter().map(|server| server.url()))
     }
 
+    /// One server as two endpoints.
+    pub(crate) fn twice(server: &Server) -> Self {
+        Self::new([server.url(), format!("{}/second", server.url())])
+    }
+
     pub(crate) fn no_breaker(mut self) -> Self {
         self.upstream.policy.circuit_breaker.enabled = false;
         self.upstream.policy.outlier.enabled = false;

@@ -122,7 +122,7 @@ async fn a_certificate_that_does_not_verify_fails_over() {
     for _ in 0..6 {
         assert_eq!(ok(&upstream, get()).await.1, "one");
     }
-    assert!(setup_both.metric(&["connections", "tls"]) > 0.0);
+    assert!(setup_both.metric(&["_connects_total", "tls"]) > 0.0);
     let error = fails(&setup(&pki, &[bad]).build(), get()).await;
     assert!(matches!(error, CallError::Tls { .. }), "{error}");
     assert_eq!(error.sent(), holdfast_resilience::Sent::Nothing);
