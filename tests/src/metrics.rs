@@ -34,6 +34,13 @@ impl Metrics {
         self.series(name, &[]).count()
     }
 
+    /// The lines of counters and gauges that start with `prefix` and are not 0, for the story of a test.
+    pub fn nonzero(&self, prefix: &str) -> String {
+        let told =
+            |line: &&str| line.starts_with(prefix) && !line.ends_with(" 0") && !line.contains("_bucket");
+        self.text.lines().filter(told).collect::<Vec<_>>().join("\n")
+    }
+
     /// The page itself.
     pub fn text(&self) -> &str {
         &self.text

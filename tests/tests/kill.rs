@@ -4,7 +4,7 @@
 
 use holdfast_tests::{
     Result,
-    crowd::{Crowd, Mix, Tallies, Target},
+    crowd::{Crowd, Mix, Target},
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
     journal,
@@ -103,21 +103,37 @@ async fn strike(replicas: &mut [Fixture; 2], plan: &Plan) -> Result<Vec<Kill>> {
 /// Every failed unsafe call must have been in flight on the replica that a kill took. Gives the failures of each kill.
 fn blame(kills: &[Kill], failures: &[Failed], executed: &HashMap<String, String>) -> Result<Vec<usize>> {
     let mut hits = vec![0; kills.len()];
+    let mut innocent = Vec::new();
     for failed in failures {
         let fits = |kill: &Kill| {
             // If it ran at all, it ran on the replica that died.
             kill.met(failed) && executed.get(&failed.id).is_none_or(|replica| *replica == kill.victim)
         };
-        let kill = kills.iter().position(fits);
-        let kill =
-            kill.ok_or_else(|| format!("{} failed though no kill met it: {}", failed.id, failed.why))?;
-        hits[kill] += 1;
+        match kills.iter().position(fits) {
+            Some(kill) => hits[kill] += 1,
+            None => innocent.push(format!("{} at {}: {}", failed.id, since(kills, failed.began), failed.why)),
+        }
+    }
+    if !innocent.is_empty() {
+        let count = innocent.len();
+        innocent.truncate(20);
+        return Err(format!("{count} calls failed though no kill met them:\n{}", innocent.join("\n")).into());
     }
     Ok(hits)
 }
 
-fn print(tallies: &Tallies, kills: &[Kill], hits: &[usize]) {
-    load::print("64 clients that never retry, while endpoints die", &tallies.all());
+/// When a moment was, told by the last kill before it.
+fn since(kills: &[Kill], moment: Instant) -> String {
+    match kills.iter().rposition(|kill| kill.before <= moment) {
+        Some(last) => {
+            let later = moment - kills[last].before;
+            format!("{later:.1?} after kill {} of {}", last + 1, kills[last].victim)
+        }
+        None => "a time before any kill".to_owned(),
+    }
+}
+
+fn print(kills: &[Kill], hits: &[usize]) {
     let mut table = comfy_table::Table::new();
     table.set_header(["kill", "endpoint", "calls lost in flight"]);
     for (index, (kill, hit)) in kills.iter().zip(hits).enumerate() {
@@ -141,13 +157,16 @@ async fn alone_endpoints_die_and_no_safe_request_fails() -> Result {
     let crowd = Crowd::start(&target, MIX).await?;
     let kills = strike(&mut replicas, &plan).await?;
     let tallies = crowd.finish().await?;
-    let retries = gateway.metrics().await?.sum("holdfast_upstream_retries_total", &[]);
+    let metrics = gateway.metrics().await?;
+    let retries = metrics.sum("holdfast_upstream_retries_total", &[]);
 
+    println!("{}", metrics.nonzero("holdfast_upstream_"));
+    load::print("64 clients that never retry, while endpoints die", &tallies.all());
     let executed = journal::executed(&file)?;
+    println!("{} calls ran, none of them twice; {retries} attempts were made again", executed.len());
     let failures = tallies.record.failures();
     let hits = blame(&kills, &failures, &executed)?;
-    print(&tallies, &kills, &hits);
-    println!("{} calls ran, none of them twice; {retries} attempts were made again", executed.len());
+    print(&kills, &hits);
     let failed = tallies.safe_failures();
     assert!(failed.is_empty(), "safe requests failed:\n{}\n{}", failed.join("\n"), gateway.log());
     assert_eq!(tallies.record.bad(), failures.len() as u64, "more calls failed than were kept");
