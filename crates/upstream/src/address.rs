@@ -34,18 +34,21 @@ fn is_link_local_or_metadata(address: IpAddr) -> bool {
 /// The IPv4 address inside an IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible (`::/96`), NAT64 (`64:ff9b::/96`) or
 /// 6to4 (`2002::/16`) address: all of them may end at that IPv4 host.
 fn embedded_v4(v6: Ipv6Addr) -> Option<std::net::Ipv4Addr> {
-    let s = v6.segments();
-    let [.., a, b, c, d] = v6.octets();
-    let last = std::net::Ipv4Addr::new(a, b, c, d);
-    if s[..5] == [0; 5] && (s[5] == 0xffff || s[5] == 0) && !v6.is_loopback() && !v6.is_unspecified() {
+    let groups = v6.segments();
+    let bits = v6.to_bits();
+    let last = std::net::Ipv4Addr::from_bits(bits as u32);
+    if groups[..5] == [0; 5]
+        && (groups[5] == 0xffff || groups[5] == 0)
+        && !v6.is_loopback()
+        && !v6.is_unspecified()
+    {
         return Some(last);
     }
-    if s[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
+    if groups[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
         return Some(last);
     }
-    if s[0] == 0x2002 {
-        let [_, _, a, b, c, d, ..] = v6.octets();
-        return Some(std::net::Ipv4Addr::new(a, b, c, d));
+    if groups[0] == 0x2002 {
+        return Some(std::net::Ipv4Addr::from_bits((bits >> 80) as u32));
     }
     None
 }
@@ -65,8 +68,16 @@ mod tests {
         "64:ff9b::a9fe:a9fe",
         "2002:a9fe:a9fe::1",
     ];
-    const ALLOWED: [&str; 8] =
-        ["127.0.0.1", "::1", "10.0.0.1", "169.253.1.1", "fec0::1", "fd00:ec2::253", "::ffff:10.0.0.1", "2001:db8::1"];
+    const ALLOWED: [&str; 8] = [
+        "127.0.0.1",
+        "::1",
+        "10.0.0.1",
+        "169.253.1.1",
+        "fec0::1",
+        "fd00:ec2::253",
+        "::ffff:10.0.0.1",
+        "2001:db8::1",
+    ];
 
     #[test]
     fn link_local_and_metadata_addresses_are_refused_in_every_notation() {

@@ -187,7 +187,10 @@ async fn obtain(
             }
             Err(_full) => {
                 let overloaded = CallError::Overloaded { upstream: upstream.into(), limit: Limit::Waiting };
-                return Err(Failure { kind: FailureKind::Overloaded { retry_after: None }, ..Failure::local(overloaded) });
+                return Err(Failure {
+                    kind: FailureKind::Overloaded { retry_after: None },
+                    ..Failure::local(overloaded)
+                });
             }
         };
         return connect(endpoint, shared, purpose, slot).await;
@@ -202,7 +205,8 @@ async fn connect(
 ) -> Result<Connection, Failure> {
     let key = &endpoint.key;
     // The rule is applied here, to what is connected to, whatever a name said before.
-    if let Some(address) = endpoint.place.addresses.iter().find(|address| !shared.rules.allows(address.ip())) {
+    if let Some(address) = endpoint.place.addresses.iter().find(|address| !shared.rules.allows(address.ip()))
+    {
         endpoint.metrics.connects.inc(ConnectResult::Blocked);
         let error = CallError::Forbidden { endpoint: key.clone(), address: address.ip() };
         return Err(Failure::unsent(error, FailureKind::Connect));

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 const REFRESH_MIN: Duration = Duration::from_secs(1);
 
 /// A name is looked up at least this often: an answer for days must not hide a move for days.
-const REFRESH_MAX: Duration = Duration::from_secs(300);
+const REFRESH_MAX: Duration = Duration::from_mins(5);
 
 /// Pause between two looks at idle connections and at the set. Also how soon a new endpoint is probed.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -78,7 +78,11 @@ async fn resolve(upstream: Arc<Upstream>, name: String, first: tokio::sync::mpsc
             Err(error) => {
                 // The last good answer stays. An unknown name is asked for soon again, a known one in its usual turn.
                 tracing::warn!(upstream = upstream.name(), name, %error, "cannot resolve; keeping the last good answer");
-                if first.is_some() { REFRESH_MIN } else { upstream.shared.pool.dns_refresh.min(Duration::from_secs(5)) }
+                if first.is_some() {
+                    REFRESH_MIN
+                } else {
+                    upstream.shared.pool.dns_refresh.min(Duration::from_secs(5))
+                }
             }
         };
         first = None;
@@ -103,7 +107,8 @@ async fn sweep(upstream: Arc<Upstream>) {
         interval.tick().await;
         let now = clock::now();
         let set = upstream.set();
-        let current = |endpoint: &Arc<Endpoint>| set.endpoints.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        let current =
+            |endpoint: &Arc<Endpoint>| set.endpoints.iter().any(|other| Arc::ptr_eq(other, endpoint));
         probes.retain(|_, (endpoint, _)| endpoint.upgrade().is_some_and(|endpoint| current(&endpoint)));
         for endpoint in &set.endpoints {
             endpoint.pool.sweep(now);

@@ -78,14 +78,26 @@ type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Connection, ConnectErro
 
 /// Opens an HTTP connection. The slot goes with the socket; cancel safe. The caller sets the deadline.
 pub(crate) trait Connector: Send + Sync {
-    fn connect<'a>(&'a self, place: &'a Place, purpose: Purpose, pool: &'a Arc<Pool>, slot: Slot) -> Connecting<'a>;
+    fn connect<'a>(
+        &'a self,
+        place: &'a Place,
+        purpose: Purpose,
+        pool: &'a Arc<Pool>,
+        slot: Slot,
+    ) -> Connecting<'a>;
 }
 
 /// Connections of hyper's codecs, each driven by a task on the runtime that opened it.
 pub(crate) struct HyperConnector;
 
 impl Connector for HyperConnector {
-    fn connect<'a>(&'a self, place: &'a Place, purpose: Purpose, pool: &'a Arc<Pool>, slot: Slot) -> Connecting<'a> {
+    fn connect<'a>(
+        &'a self,
+        place: &'a Place,
+        purpose: Purpose,
+        pool: &'a Arc<Pool>,
+        slot: Slot,
+    ) -> Connecting<'a> {
         Box::pin(async move {
             let stream = open(place, purpose).await?;
             let http2 = purpose == Purpose::Requests
@@ -160,7 +172,7 @@ async fn speak_http2(io: TokioIo<Io>, pool: &Arc<Pool>) -> Result<Connection, Co
         told.store(connection.current_max_send_streams(), Ordering::Relaxed);
         polled.map(drop)
     }));
-    pool.add_http2(Http2::new(sender, streams_max))
+    pool.add_http2(&Http2::new(sender, streams_max))
         .ok_or_else(|| ConnectError::Tcp("the server closed the HTTP/2 connection at once".into()))
 }
 

@@ -93,7 +93,10 @@ impl Connection {
 
     /// Sends a request and waits for the response head. Dropping the future cuts an HTTP/1.1 connection and resets an
     /// HTTP/2 stream.
-    pub(crate) async fn send(&mut self, request: Request<OutBody>) -> Result<Response<Incoming>, SendFailure> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<OutBody>,
+    ) -> Result<Response<Incoming>, SendFailure> {
         match self {
             Self::Http1(connection) => connection.send(request).await,
             Self::Http2(lease) => lease.sender.try_send_request(request).await.map_err(|failure| {
@@ -147,7 +150,12 @@ impl Drop for Http1 {
 
 impl Http2 {
     pub(crate) fn new(sender: http2::SendRequest<OutBody>, streams_max: Arc<AtomicUsize>) -> Arc<Self> {
-        Arc::new(Self { sender, streams_max, active: AtomicUsize::new(0), idle_since: Mutex::new(clock::now()) })
+        Arc::new(Self {
+            sender,
+            streams_max,
+            active: AtomicUsize::new(0),
+            idle_since: Mutex::new(clock::now()),
+        })
     }
 
     /// A share in it, unless it is closing (GOAWAY, RFC 9113 section 6.8) or has all the streams it may have.

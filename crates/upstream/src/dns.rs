@@ -21,7 +21,10 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Turns names into addresses. The system's resolver by default; anything else by [`crate::Shared::with_resolver`].
 pub trait Resolve: Send + Sync + 'static {
     /// All addresses of a name, with the time they stay valid. An empty answer is an error.
-    fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>>;
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>>;
 }
 
 /// Addresses of a name.
@@ -63,7 +66,10 @@ impl SystemResolver {
 }
 
 impl Resolve for SystemResolver {
-    fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>> {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>> {
         Box::pin(async move {
             if is_localhost(name) {
                 // Never asked of a server (RFC 6761 section 6.3).

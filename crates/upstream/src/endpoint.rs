@@ -128,8 +128,12 @@ impl Endpoint {
         metrics.pool_waiting.set(as_gauge(self.pool.waiting()));
         metrics.healthy.set(i64::from(state.healthy));
         metrics.latency.set(state.latency.unwrap_or_default().as_secs_f64());
-        let counts =
-            [state.transitions.admitting, state.transitions.probing, state.transitions.refusing, state.ejections];
+        let counts = [
+            state.transitions.admitting,
+            state.transitions.probing,
+            state.transitions.refusing,
+            state.ejections,
+        ];
         let transitions = &metrics.breaker_transitions;
         let counters = [
             transitions.get(BreakerState::Closed),

@@ -56,7 +56,9 @@ pub enum CallError {
         source: BoxError,
     },
     /// The address rules forbid this address. Nothing was sent.
-    #[error("`{endpoint}` is at {address}, a link-local or metadata address; set `routing.block_link_local: false` to allow it")]
+    #[error(
+        "`{endpoint}` is at {address}, a link-local or metadata address; set `routing.block_link_local: false` to allow it"
+    )]
     Forbidden {
         /// Endpoint of the last attempt.
         endpoint: EndpointKey,

@@ -85,7 +85,9 @@ impl Stream {
         match socket.peek(&mut [MaybeUninit::uninit(); 1]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::ConnectionReset, "the peer closed the idle connection")),
+            Ok(_) => {
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, "the peer closed the idle connection"))
+            }
         }
     }
 }

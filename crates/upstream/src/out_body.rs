@@ -206,7 +206,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_of_the_clients_side_is_remembered() {
-        let body = http_body_util::StreamBody::new(futures_util::stream::iter([Err::<Frame<Bytes>, _>(BoxError::from("gone"))]));
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter([Err::<Frame<Bytes>, _>(
+            BoxError::from("gone"),
+        )]));
         let source = Source::new(CallBody::Stream(body.boxed_unsync()));
         assert!(source.attempt(None).collect().await.is_err());
         assert!(source.has_failed());

@@ -2,15 +2,15 @@
 
 use holdfast_config as config;
 use holdfast_resilience::{
-    BalancerPolicy, BreakerPolicy, BudgetPolicy, EndpointPolicy, OutlierPolicy, ProbePolicy, RatePolicy, RetryOn,
-    RetryPolicy, SlowStart, Strategy, Window,
+    BalancerPolicy, BreakerPolicy, BudgetPolicy, EndpointPolicy, OutlierPolicy, ProbePolicy, RatePolicy,
+    RetryOn, RetryPolicy, SlowStart, Strategy, Window,
 };
 use std::sync::Arc;
 
 pub(crate) fn endpoint(policy: &config::UpstreamPolicy) -> EndpointPolicy {
     EndpointPolicy {
         breaker: policy.circuit_breaker.enabled.then(|| breaker(&policy.circuit_breaker)),
-        outlier: policy.outlier.enabled.then(|| OutlierPolicy {
+        outlier: policy.outlier.enabled.then_some(OutlierPolicy {
             consecutive: policy.outlier.consecutive_errors,
             base: policy.outlier.base_ejection_time,
             max: policy.outlier.max_ejection_time,
@@ -83,9 +83,5 @@ pub(crate) fn retry(retry: &config::Retry) -> RetryPolicy {
 }
 
 pub(crate) fn budget(budget: &config::RetryBudget) -> BudgetPolicy {
-    BudgetPolicy {
-        ratio: budget.ratio.0,
-        min_per_second: budget.min_per_second,
-        ..BudgetPolicy::default()
-    }
+    BudgetPolicy { ratio: budget.ratio.0, min_per_second: budget.min_per_second, ..BudgetPolicy::default() }
 }

@@ -112,10 +112,10 @@ impl Pool {
     }
 
     /// Keeps a new HTTP/2 connection and takes the first share in it.
-    pub(crate) fn add_http2(self: &Arc<Self>, connection: Arc<Http2>) -> Option<Connection> {
+    pub(crate) fn add_http2(self: &Arc<Self>, connection: &Arc<Http2>) -> Option<Connection> {
         let lease = connection.lease(self, true)?;
-        self.shard().lists.lock().http2.push(Arc::clone(&connection));
-        self.offer_streams(&connection);
+        self.shard().lists.lock().http2.push(Arc::clone(connection));
+        self.offer_streams(connection);
         Some(Connection::Http2(lease))
     }
 
@@ -139,7 +139,9 @@ impl Pool {
 
     fn is_usable(&self, connection: &Http1, now: Instant) -> bool {
         let since = connection.idle_since.unwrap_or(now);
-        !connection.is_closed() && connection.is_ready() && now.saturating_duration_since(since) < self.idle_time_max
+        !connection.is_closed()
+            && connection.is_ready()
+            && now.saturating_duration_since(since) < self.idle_time_max
     }
 
     /// Takes a connection back whose response was read to its end. One that is still writing its request is given a

@@ -15,11 +15,7 @@ use http::{Method, Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::{
-    net::SocketAddr,
-    sync::Weak,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Weak, time::Duration};
 
 /// Share of the interval by which a pause is longer or shorter, so that many gateways do not probe in step.
 const JITTER: f64 = 0.1;
@@ -92,10 +88,14 @@ async fn ask(stream: Stream, path: &str, endpoint: &Endpoint) -> Result<(), BoxE
     let answer = std::pin::pin!(sender.send_request(request));
     let status = match futures_util::future::select(answer, connection).await {
         futures_util::future::Either::Left((answer, _)) => answer?.status(),
-        futures_util::future::Either::Right((_, answer)) => answer.await?.status(),
+        futures_util::future::Either::Right(((), answer)) => answer.await?.status(),
     };
     // 2xx and 3xx are healthy.
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status {status}").into()) }
+    if status.is_success() || status.is_redirection() {
+        Ok(())
+    } else {
+        Err(format!("status {status}").into())
+    }
 }
 
 type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;

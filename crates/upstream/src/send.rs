@@ -11,8 +11,8 @@ use crate::{
     verdict,
 };
 use holdfast_resilience::{
-    Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Outcome, Refused, Rng,
-    Sent, Tried,
+    Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Outcome,
+    Refused, Rng, Sent, Tried,
 };
 use holdfast_telemetry::metrics::{RetryBudgetLabel, Unroutable};
 use http::StatusCode;
@@ -157,7 +157,10 @@ impl<'a> Run<'a> {
     fn pinned(&mut self, pin: &EndpointKey) -> Result<Hold, CallError> {
         let Some(id) = self.set.find(pin) else {
             self.upstream.metrics.unroutable.inc(Unroutable::PinnedGone);
-            return Err(CallError::PinnedGone { upstream: self.upstream.name().into(), endpoint: pin.clone() });
+            return Err(CallError::PinnedGone {
+                upstream: self.upstream.name().into(),
+                endpoint: pin.clone(),
+            });
         };
         let picked = holdfast_resilience::Picked { id, panic: false };
         match self.set.balancer.admit(picked, clock::now(), &mut self.rng) {
@@ -192,7 +195,8 @@ impl<'a> Run<'a> {
         let whole = self.deadline;
         let until = self.upstream.per_try_timeout.map_or(whole, |limit| whole.within(begun, limit));
         let mut progress = Progress::new();
-        let making = attempt::make(&self.ask, &endpoint, &self.upstream.shared, self.upstream.name(), &mut progress);
+        let making =
+            attempt::make(&self.ask, &endpoint, &self.upstream.shared, self.upstream.name(), &mut progress);
         let made = clock::timeout_at(until.instant(), making).await;
         let now = clock::now();
         let failure = match made {
@@ -243,15 +247,23 @@ impl<'a> Run<'a> {
         let endpoint = hold.endpoint().key.clone();
         let timings = Timings {
             before: begun - self.start,
-            connect: if progress.reused { Duration::ZERO } else { progress.connected.map_or(now, |at| at) - begun },
+            connect: if progress.reused {
+                Duration::ZERO
+            } else {
+                progress.connected.map_or(now, |at| at) - begun
+            },
             head: now - self.start,
             reused: progress.reused,
         };
-        let idle = if streaming { self.upstream.shared.stream_idle_timeout } else { self.upstream.body_idle_timeout };
+        let idle = if streaming {
+            self.upstream.shared.stream_idle_timeout
+        } else {
+            self.upstream.body_idle_timeout
+        };
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switching && self.ask.purpose == Purpose::Upgrade {
             let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
-            let Ok(Ok(io)) = upgrade else { return self.not_upgraded(hold) };
+            let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
             let upgraded = Some(UpgradedIo::new(io, hold, place));
             let response = response.map(ReplyBody::empty);
             return Ended::Response(Box::new(self.reply(response, endpoint, timings, upgraded)), None);
@@ -268,15 +280,6 @@ impl<'a> Run<'a> {
         upgraded: Option<UpgradedIo>,
     ) -> Reply {
         Reply { response, endpoint, attempts: self.number, timings, upgraded }
-    }
-
-    fn not_upgraded(&self, hold: Hold) -> Ended {
-        let source = "the connection broke while it was upgraded".into();
-        let endpoint = hold.endpoint().key.clone();
-        let outcome = Outcome::Failed(FailureKind::Reset);
-        hold.end(outcome);
-        let error = CallError::Reset { endpoint, sent: Sent::Maybe, source };
-        Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
     }
 
     /// The next endpoint and the pause before it, if another attempt is right. It is picked before the last response is
@@ -304,7 +307,9 @@ impl<'a> Run<'a> {
         match decision {
             Decision::RetryAfter(pause) => {
                 let Ok(hold) = self.choose() else {
-                    budgets.iter().for_each(|budget| budget.refund(now));
+                    for budget in budgets {
+                        budget.refund(now);
+                    }
                     return None;
                 };
                 Some((hold, if moved && others { Duration::ZERO } else { pause }))
@@ -318,6 +323,15 @@ impl<'a> Run<'a> {
             Decision::GiveUp(_) => None,
         }
     }
+}
+
+fn not_upgraded(hold: Hold) -> Ended {
+    let source = "the connection broke while it was upgraded".into();
+    let endpoint = hold.endpoint().key.clone();
+    let outcome = Outcome::Failed(FailureKind::Reset);
+    hold.end(outcome);
+    let error = CallError::Reset { endpoint, sent: Sent::Maybe, source };
+    Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
 }
 
 /// Errors that no other endpoint would mend.

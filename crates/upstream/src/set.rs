@@ -94,8 +94,11 @@ impl EndpointSet {
         previous: Option<&Self>,
         metrics: &UpstreamMetrics,
     ) -> Self {
-        let known: HashMap<&EndpointKey, &Arc<Endpoint>> =
-            previous.iter().flat_map(|set| &set.endpoints).map(|endpoint| (&endpoint.key, endpoint)).collect();
+        let known: HashMap<&EndpointKey, &Arc<Endpoint>> = previous
+            .iter()
+            .flat_map(|set| &set.endpoints)
+            .map(|endpoint| (&endpoint.key, endpoint))
+            .collect();
         let mut seen = HashSet::new();
         let mut endpoints = Vec::new();
         let mut members = Vec::new();

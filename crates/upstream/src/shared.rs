@@ -33,18 +33,20 @@ pub struct Shared {
 impl Shared {
     /// Builds it from the effective configuration. Pass the previous one on a reload: budget, resolver and TLS clients
     /// that did not change are kept.
-    pub fn build(config: &Config, registry: &Registry, previous: Option<&Arc<Self>>) -> Result<Arc<Self>, BuildError> {
-        let resolver = previous.map_or_else(|| Arc::new(SystemResolver::new()) as _, |old| Arc::clone(&old.resolver));
+    #[expect(clippy::unnecessary_wraps, reason = "building is where a process-wide part may come to fail")]
+    pub fn build(
+        config: &Config,
+        registry: &Registry,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, BuildError> {
+        let resolver =
+            previous.map_or_else(|| Arc::new(SystemResolver::new()) as _, |old| Arc::clone(&old.resolver));
         Ok(Arc::new(Self::assemble(config, registry, previous, resolver)))
     }
 
     /// As [`Shared::build`], with another source of addresses.
-    pub fn with_resolver(
-        config: &Config,
-        registry: &Registry,
-        resolver: Arc<dyn Resolve>,
-    ) -> Result<Arc<Self>, BuildError> {
-        Ok(Arc::new(Self::assemble(config, registry, None, resolver)))
+    pub fn with_resolver(config: &Config, registry: &Registry, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+        Arc::new(Self::assemble(config, registry, None, resolver))
     }
 
     fn assemble(

@@ -69,7 +69,9 @@ fn client_config(material: &Material) -> Result<ClientConfig, BuildError> {
         (Some(certificate), Some(key)) => {
             let chain = certificates("cert_file", certificate)?;
             let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| failed("key_file", source))?;
-            builder.with_client_auth_cert(chain, key).map_err(|source| failed("cert_file and key_file", source))
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|source| failed("cert_file and key_file", source))
         }
         _ => Err(failed("cert_file and key_file", "one is given without the other; give both or none")),
     }
@@ -93,7 +95,9 @@ fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, BuildError> {
 }
 
 fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|source| failed(what, source))?;
+    let all = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| failed(what, source))?;
     if all.is_empty() { Err(failed(what, "holds no certificate in PEM form")) } else { Ok(all) }
 }
 

@@ -65,7 +65,8 @@ impl Upstream {
         let recipe = recipe(cfg, shared)?;
         let metrics = UpstreamMetrics::new(&shared.registry, &cfg.name);
         let addresses = previous.map_or_else(Addresses::new, |old| old.addresses.lock().clone());
-        let names_known = recipe.origins.iter().filter_map(Origin::name).all(|name| addresses.contains_key(name));
+        let names_known =
+            recipe.origins.iter().filter_map(Origin::name).all(|name| addresses.contains_key(name));
         let old_set = previous.map(|old| old.set.load_full());
         let set = EndpointSet::build(&recipe, &addresses, old_set.as_deref(), &metrics);
         let budget_config = cfg.policy.retry.budget;
@@ -116,14 +117,16 @@ impl Upstream {
     pub fn endpoints(&self) -> Vec<EndpointView> {
         let now = crate::clock::now();
         let set = self.set.load();
-        let view = |(endpoint, member): (&Arc<crate::endpoint::Endpoint>, &holdfast_resilience::Member)| EndpointView {
-            key: endpoint.key.clone(),
-            address: endpoint.address(),
-            weight: member.weight,
-            priority: member.priority,
-            zone: member.zone.clone(),
-            state: endpoint.state.snapshot(now),
-            connections: endpoint.pool.open(),
+        let view = |(endpoint, member): (&Arc<crate::endpoint::Endpoint>, &holdfast_resilience::Member)| {
+            EndpointView {
+                key: endpoint.key.clone(),
+                address: endpoint.address(),
+                weight: member.weight,
+                priority: member.priority,
+                zone: member.zone.clone(),
+                state: endpoint.state.snapshot(now),
+                connections: endpoint.pool.open(),
+            }
         };
         set.endpoints.iter().zip(set.balancer.members()).map(view).collect()
     }
@@ -205,7 +208,8 @@ fn recipe(cfg: &config::Upstream, shared: &Shared) -> Result<Recipe, BuildError>
     if cfg.endpoints.is_empty() {
         return Err(BuildError::Empty(cfg.name.clone()));
     }
-    let origins = cfg.endpoints.iter().map(|endpoint| origin(cfg, endpoint, shared)).collect::<Result<_, _>>()?;
+    let origins =
+        cfg.endpoints.iter().map(|endpoint| origin(cfg, endpoint, shared)).collect::<Result<_, _>>()?;
     Ok(Recipe {
         origins,
         balancer: policy::balancer(&cfg.policy, shared.zone.as_ref()),
@@ -213,7 +217,11 @@ fn recipe(cfg: &config::Upstream, shared: &Shared) -> Result<Recipe, BuildError>
     })
 }
 
-fn origin(cfg: &config::Upstream, endpoint: &config::Endpoint, shared: &Shared) -> Result<Origin, BuildError> {
+fn origin(
+    cfg: &config::Upstream,
+    endpoint: &config::Endpoint,
+    shared: &Shared,
+) -> Result<Origin, BuildError> {
     let url = Arc::new(EndpointUrl::parse(&cfg.name, &endpoint.url)?);
     let tls = if url.tls {
         let client = shared.tls_client(&cfg.tls)?;

@@ -35,8 +35,11 @@ struct Base {
 
 impl EndpointUrl {
     pub(crate) fn parse(upstream: &str, text: &str) -> Result<Self, BuildError> {
-        let bad =
-            |reason| BuildError::Url { upstream: upstream.to_owned(), url: redacted(text).to_owned(), reason };
+        let bad = |reason| BuildError::Url {
+            upstream: upstream.to_owned(),
+            url: redacted(text).to_owned(),
+            reason,
+        };
         let uri: Uri = text.trim().parse().map_err(|_| bad("is not a URL; write http://host:port"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
@@ -51,14 +54,16 @@ impl EndpointUrl {
         if uri.query().is_some() {
             return Err(bad("carries a query; only a base path is allowed"));
         }
-        let host = parse_host(authority.host()).ok_or_else(|| bad("has a host that is neither a name nor an address"))?;
+        let host = parse_host(authority.host())
+            .ok_or_else(|| bad("has a host that is neither a name nor an address"))?;
         let default_port = if tls { 443 } else { 80 };
         let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
             "" => default_port,
             rest => rest[1..].parse().ok().filter(|p| *p != 0).ok_or_else(|| bad("has no valid port"))?,
         };
         let shown = if port == default_port { authority.host().to_owned() } else { authority.to_string() };
-        let host_header = HeaderValue::from_str(&shown).map_err(|_| bad("has a host that no header can carry"))?;
+        let host_header =
+            HeaderValue::from_str(&shown).map_err(|_| bad("has a host that no header can carry"))?;
         let base = Base::new(uri.path()).ok_or_else(|| bad("has a base path that no request can carry"))?;
         Ok(Self { text: text.trim().trim_end_matches('/').to_owned(), tls, host, port, host_header, base })
     }

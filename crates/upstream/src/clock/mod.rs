@@ -45,7 +45,7 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
 
 /// `at + limit`, or far in the future where that does not fit.
 pub fn after(at: Instant, limit: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(86_400 * 365);
+    const FAR: Duration = Duration::from_hours(24 * 365);
     at.checked_add(limit).unwrap_or_else(|| at + FAR)
 }
 
@@ -121,7 +121,9 @@ impl Alarm {
         match &mut self.armed {
             // The usual case: some other event woke the task, and the sweep still knows its waker. A registration for an
             // earlier time than the deadline wakes the task then, and is renewed here.
-            Armed::Coarse { ticket, at } if *at <= self.deadline && ticket.is_waiting(cx.waker()) => Poll::Pending,
+            Armed::Coarse { ticket, at } if *at <= self.deadline && ticket.is_waiting(cx.waker()) => {
+                Poll::Pending
+            }
             Armed::Exact(sleep) if sleep.deadline().into_std() == self.deadline => sleep.as_mut().poll(cx),
             Armed::Not | Armed::Coarse { .. } | Armed::Exact(_) => self.arm(cx),
         }

@@ -36,7 +36,7 @@ async fn a_reset_alarm_goes_off_at_the_new_time() {
     alarm.reset(start + Duration::from_secs(2));
     std::future::poll_fn(|cx| alarm.poll(cx)).await;
     assert!(now() - start >= Duration::from_secs(2));
-    let mut sooner = Alarm::new(start + Duration::from_secs(60));
+    let mut sooner = Alarm::new(start + Duration::from_mins(1));
     assert!(std::future::poll_fn(|cx| Poll::Ready(sooner.poll(cx))).await.is_pending());
     sooner.reset(start + Duration::from_secs(4));
     std::future::poll_fn(|cx| sooner.poll(cx)).await;
@@ -55,7 +55,8 @@ async fn many_deadlines_fire_in_one_sweep() {
 #[test]
 fn a_runtime_that_ends_gives_the_list_to_the_next_on_the_same_thread() {
     for _ in 0..3 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             assert_eq!(timeout(Duration::from_secs(1), pending::<()>()).await, Err(Elapsed));
         });
@@ -64,7 +65,8 @@ fn a_runtime_that_ends_gives_the_list_to_the_next_on_the_same_thread() {
 
 #[test]
 fn a_future_dropped_on_another_thread_is_harmless() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut future = Box::pin(timeout(Duration::from_secs(1), pending::<()>()));
     runtime.block_on(async {
         assert!(std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await.is_pending());

@@ -4,11 +4,7 @@
 //! refused, and the caller then arms a timer of its own; so a sweep that is not being driven never holds a deadline.
 
 use super::{TICK, now};
-use std::{
-    cell::RefCell,
-    task::Waker,
-    time::Instant,
-};
+use std::{cell::RefCell, task::Waker, time::Instant};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 /// Sweeps over an empty list before the task ends. Keeps a busy worker from starting a task per request.
@@ -53,9 +49,8 @@ impl Ticket {
                 let mut wheel = wheel.try_borrow_mut().ok()?;
                 let start = match wheel.owner {
                     Some(owner) if owner == runtime => false,
-                    Some(_) => return None,
                     None if handle.runtime_flavor() == RuntimeFlavor::CurrentThread => true,
-                    None => return None,
+                    Some(_) | None => return None,
                 };
                 wheel.owner = Some(runtime);
                 let (slot, generation) = wheel.insert(deadline, waker.clone());
@@ -70,9 +65,9 @@ impl Ticket {
 
     /// Whether the sweep will still wake this very task.
     pub(super) fn is_waiting(&self, waker: &Waker) -> bool {
-        self.with(|wheel, slot| {
-            matches!(&wheel.slots[slot].entry, Some((_, known)) if known.will_wake(waker))
-        })
+        self.with(
+            |wheel, slot| matches!(&wheel.slots[slot].entry, Some((_, known)) if known.will_wake(waker)),
+        )
         .unwrap_or(false)
     }
 

@@ -55,7 +55,8 @@ async fn a_body_that_pauses_too_long_ends_in_an_error() {
 
 #[tokio::test]
 async fn an_event_stream_may_pause_as_long_as_streams_may() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
     let server = Server::always(Act::Raw(head)).await;
     let mut setup = Setup::of(&[&server]);
     setup.upstream.policy.body_idle_timeout = Duration::from_millis(30);
@@ -161,9 +162,10 @@ async fn a_refusal_before_100_leaves_the_body_unsent() {
 
 #[tokio::test]
 async fn an_interim_response_is_not_the_answer() {
-    let server =
-        Server::always(Act::Raw("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
-            .await;
+    let server = Server::always(Act::Raw(
+        "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    ))
+    .await;
     let upstream = Setup::of(&[&server]).build();
     for _ in 0..2 {
         assert_eq!(ok(&upstream, get()).await.1, "ok");

@@ -51,7 +51,10 @@ async fn permits_and_connections_are_conserved_wherever_a_call_is_dropped() {
     }
     assert!((50..600).contains(&finished), "{finished} of 600 came to an end: the test covers one half only");
     at_rest(&upstream).await;
-    until("no more than the idle ones stay", || upstream.endpoints().iter().all(|view| view.connections <= 3)).await;
+    until("no more than the idle ones stay", || {
+        upstream.endpoints().iter().all(|view| view.connections <= 3)
+    })
+    .await;
     // The cap is intact: calls still get through.
     let good = Server::always(Act::Answer(200, "", "x")).await;
     drop(good);
@@ -70,7 +73,7 @@ async fn who_is_dropped_in_the_queue_leaves_it() {
     let first = ok(&upstream, get());
     let dropped = async {
         for _ in 0..20 {
-            polled(upstream.send(get()), 3).await.map(drop);
+            drop(polled(upstream.send(get()), 3).await);
         }
     };
     futures_util::join!(first, dropped);

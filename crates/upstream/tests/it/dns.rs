@@ -23,7 +23,10 @@ impl Told {
 struct Handle(Arc<Told>);
 
 impl Resolve for Handle {
-    fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>> {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>> {
         assert_eq!(name, "files.example");
         let addresses = self.0.0.lock().unwrap().clone();
         Box::pin(async move {
@@ -37,7 +40,7 @@ fn named(setup: &mut Setup, port: u16, told: &Arc<Told>) -> Arc<Upstream> {
     setup.upstream.endpoints.truncate(1);
     setup.upstream.endpoints[0].url = format!("http://files.example:{port}");
     let handle = Arc::new(Handle(Arc::clone(told)));
-    let shared = Shared::with_resolver(&setup.config, &setup.registry, handle).unwrap();
+    let shared = Shared::with_resolver(&setup.config, &setup.registry, handle);
     Upstream::build(&setup.upstream, &shared, None).unwrap()
 }
 
@@ -55,7 +58,10 @@ async fn a_name_becomes_as_many_endpoints_as_it_has_addresses_and_follows_its_ch
     let kept = upstream.endpoints()[0].key.clone();
     assert!(kept.as_str().contains("files.example") && kept.as_str().contains("127.0.0.1"), "{kept}");
     told.say(&["127.0.0.3", "127.0.0.1"]);
-    until("the change is seen", || upstream.endpoints().iter().any(|view| view.key.as_str().contains("127.0.0.3"))).await;
+    until("the change is seen", || {
+        upstream.endpoints().iter().any(|view| view.key.as_str().contains("127.0.0.3"))
+    })
+    .await;
     let views = upstream.endpoints();
     assert_eq!(views.len(), 2);
     assert_eq!(views[0].key, kept, "an endpoint that stays keeps its name");

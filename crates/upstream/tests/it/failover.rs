@@ -91,7 +91,8 @@ async fn a_stream_body_is_moved_only_while_nobody_asked_for_it() {
     let upstream = Setup::new([format!("http://{dead}"), good.url()]).no_breaker().build();
     for _ in 0..6 {
         let mut call = call(Method::PUT, "/");
-        call.body = CallBody::Stream(Full::new(Bytes::from_static(b"stream")).map_err(Into::into).boxed_unsync());
+        call.body =
+            CallBody::Stream(Full::new(Bytes::from_static(b"stream")).map_err(Into::into).boxed_unsync());
         assert_eq!(ok(&upstream, call).await.1, "good");
     }
     let reset = Server::always(Act::Reset).await;

@@ -77,8 +77,10 @@ async fn a_full_queue_is_a_typed_error_and_a_waiter_has_a_deadline() {
     let upstream = setup.build();
     let mut held = Box::pin(upstream.send(get()));
     assert!(futures_util::poll!(&mut held).is_pending());
-    until("the first is sent", || futures_util::FutureExt::now_or_never(&mut held).is_none() && server.requests() == 1)
-        .await;
+    until("the first is sent", || {
+        futures_util::FutureExt::now_or_never(&mut held).is_none() && server.requests() == 1
+    })
+    .await;
     let mut call = get();
     call.deadline = Deadline::after(clock::now(), Duration::from_millis(80));
     let waiter = Arc::clone(&upstream);
@@ -132,7 +134,8 @@ async fn more_idle_connections_than_allowed_are_closed() {
 
 #[tokio::test]
 async fn a_reload_keeps_connections_and_state_of_endpoints_that_stay() {
-    let (kept, gone) = (Server::always(Act::Answer(200, "", "x")).await, Server::always(Act::Answer(200, "", "x")).await);
+    let (kept, gone) =
+        (Server::always(Act::Answer(200, "", "x")).await, Server::always(Act::Answer(200, "", "x")).await);
     let mut setup = Setup::of(&[&kept, &gone]);
     let shared = setup.shared();
     let old = Upstream::build(&setup.upstream, &shared, None).unwrap();

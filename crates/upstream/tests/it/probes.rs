@@ -25,7 +25,11 @@ async fn an_endpoint_goes_out_after_three_failed_probes_and_returns_after_two_go
     let health = Arc::clone(&well);
     let sick = Server::start(move |_, seen| {
         let is_probe = seen.head.starts_with("GET /up ");
-        if is_probe && !health.load(Ordering::SeqCst) { Act::Answer(500, "", "") } else { Act::Answer(200, "", "a") }
+        if is_probe && !health.load(Ordering::SeqCst) {
+            Act::Answer(500, "", "")
+        } else {
+            Act::Answer(200, "", "a")
+        }
     })
     .await;
     let other = Server::always(Act::Answer(200, "", "b")).await;

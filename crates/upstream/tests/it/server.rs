@@ -148,38 +148,38 @@ async fn serve(mut stream: TcpStream, decide: Decide, open: Open) {
 
 /// Whether the connection goes on.
 async fn act(stream: &mut TcpStream, act: Act) -> bool {
-    let written = match act {
-        Act::Answer(status, headers, body) => write(stream, &answer(status, headers, body)).await,
+    let answered = answer(200, "", "bye");
+    let (text, goes_on) = match &act {
+        Act::Hang => ("", false),
         Act::Slow(pause) => {
-            tokio::time::sleep(pause).await;
-            write(stream, &answer(200, "", "slow")).await
+            tokio::time::sleep(*pause).await;
+            ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow", true)
         }
-        Act::Raw(text) => write(stream, text).await,
-        Act::Trailers => {
-            let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n";
-            write(stream, text).await
-        }
-        Act::Hang => closed(stream).await,
-        Act::HangInBody => {
-            write(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-            closed(stream).await
-        }
+        Act::Answer(status, headers, body) => return write(stream, &answer(*status, headers, body)).await,
+        Act::Raw(text) => (*text, true),
+        Act::Trailers => (TRAILERS, true),
         Act::Reset => {
             socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap();
-            false
+            return false;
         }
-        Act::HalfHead => write(stream, "HTTP/1.1 200 OK\r\ncontent-le").await && false,
-        Act::HalfBody => write(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await && false,
-        Act::CutChunks => write(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n").await && false,
-        Act::AnswerAndClose => write(stream, &answer(200, "", "bye")).await && false,
+        Act::HalfHead => ("HTTP/1.1 200 OK\r\ncontent-le", false),
+        Act::HalfBody | Act::HangInBody => ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", false),
+        Act::CutChunks => ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n", false),
+        Act::AnswerAndClose => (answered.as_str(), false),
     };
-    written
+    let written = write(stream, text).await;
+    if matches!(act, Act::Hang | Act::HangInBody) {
+        closed(stream).await;
+    }
+    written && goes_on
 }
 
+const TRAILERS: &str =
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n";
+
 /// Waits until the other side has closed.
-async fn closed(stream: &mut TcpStream) -> bool {
+async fn closed(stream: &mut TcpStream) {
     while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
-    false
 }
 
 fn answer(status: u16, headers: &str, body: &str) -> String {

@@ -27,7 +27,8 @@ impl Setup {
             panic!("flags are text")
         };
         let source = Source::Text { name, text };
-        let config = holdfast_config::load(&[source], &holdfast_config::ProcessEnv, Role::Any).unwrap().config;
+        let config =
+            holdfast_config::load(&[source], &holdfast_config::ProcessEnv, Role::Any).unwrap().config;
         let mut upstream = config.apis[0].upstream.clone();
         upstream.policy.health_check.enabled = false;
         upstream.policy.slow_start = Duration::ZERO;
@@ -61,7 +62,9 @@ impl Setup {
     /// The value of a series whose line holds all the given texts; the sum where several do.
     pub(crate) fn metric(&self, parts: &[&str]) -> f64 {
         let page = self.registry.render();
-        let lines = page.lines().filter(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)));
+        let lines = page
+            .lines()
+            .filter(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }

@@ -1,10 +1,7 @@
 use crate::support::{Setup, fails, get, ok};
 use holdfast_upstream::{CallError, Shared, Upstream};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{
-    RootCertStore, ServerConfig,
-    server::WebPkiClientVerifier,
-};
+use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{
@@ -37,7 +34,8 @@ impl Pki {
 
     fn leaf(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let leaf =
+            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         (leaf, key)
     }
 
@@ -51,7 +49,8 @@ impl Pki {
         let builder = if client_auth {
             let mut roots = RootCertStore::empty();
             roots.add(self.issuer.der().clone()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
             builder.with_client_cert_verifier(verifier)
         } else {
             builder.with_no_client_auth()
@@ -66,7 +65,11 @@ impl Pki {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     let Ok(tls) = acceptor.accept(tcp).await else { return };
-                    if tls.get_ref().1.alpn_protocol() == Some(b"h2") { two(tls).await } else { one(tls).await }
+                    if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        two(tls).await;
+                    } else {
+                        one(tls).await;
+                    }
                 });
             }
         });

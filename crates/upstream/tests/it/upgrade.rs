@@ -5,7 +5,8 @@ use crate::{
 use http::header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nfirst words";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nfirst words";
 
 #[tokio::test]
 async fn a_101_hands_the_connection_over_with_its_permit() {
