@@ -68,6 +68,8 @@ async fn start(journal: &Path) -> Result<(Gateway, [Fixture; 2])> {
         "\
 routing:
   health_check: {{interval: 500ms}}
+  circuit_breaker: {{timeout: 500ms, max_timeout: 1s}}
+  outlier_detection: {{base_ejection_time: 500ms, max_ejection_time: 1s}}
 mcp:
   servers:
     - {{name: tools, session: replayable, endpoints: [{}, {}]}}
