@@ -71,7 +71,9 @@ pub(crate) fn problem(error: &CallError) -> Problem {
 /// The body's own error comes wrapped in that of the connection that sent it.
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, RequestBodyError::TooLarge { .. }))
+    chain
+        .filter_map(|error| error.downcast_ref())
+        .any(|error| matches!(error, RequestBodyError::TooLarge { .. }))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! A route is a rule about who may reach what. It holds only if the upstream reads the path as the table did; so
 //! prefixes are compared in the normal form of RFC 3986 section 6.2.2 (escapes of ordinary characters decoded, repeated
-//! slashes as one), and a path whose meaning hangs on the removal of dot segments is refused. The path itself is passed
-//! on as it came.
+//! slashes as one), and a path whose meaning hangs on the removal of dot segments is refused. An escaped slash is data
+//! (RFC 3986 section 2.2); since some servers read it as a separator, a path whose route depends on that has none. The
+//! path itself is passed on as it came.
 
 /// A path with `.` or `..` as a segment, plain or escaped. Clients resolve those before they send (RFC 3986 section
 /// 5.2.4); one that is left is an attempt to be read in two ways.
@@ -62,6 +63,27 @@ impl Dots {
 /// `prefix` is in normal form: it begins with `/`, has no escapes, and no slash at its end but for `/` itself. The rest
 /// of the path, from the returned length on, is empty or begins with a slash.
 pub fn prefix_len(path: &str, prefix: &str) -> Option<usize> {
+    prefix_len_as(path, prefix, EscapedSlash::Data)
+}
+
+/// How an escaped slash, or a backslash, is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EscapedSlash {
+    /// As the standard says.
+    Data,
+    /// As some servers do.
+    Separator,
+}
+
+/// Whether the two readings of [`EscapedSlash`] may differ.
+pub(crate) fn has_escaped_slash(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    bytes.iter().any(|b| matches!(b, b'%' | b'\\'))
+        && (0..bytes.len()).any(|at| matches!(decoded(bytes, at), (b'/', 3) | (b'\\', _)))
+}
+
+/// [`prefix_len`] in one of the readings.
+pub(crate) fn prefix_len_as(path: &str, prefix: &str, slash: EscapedSlash) -> Option<usize> {
     let (path, prefix) = (path.as_bytes(), prefix.trim_end_matches('/').as_bytes());
     if path.first() != Some(&b'/') {
         return None;
@@ -70,25 +92,36 @@ pub fn prefix_len(path: &str, prefix: &str) -> Option<usize> {
     if path.starts_with(prefix) && matches!(path.get(prefix.len()), None | Some(b'/')) {
         return Some(prefix.len());
     }
-    slow_prefix_len(path, prefix)
+    slow_prefix_len(path, prefix, slash)
 }
 
 /// The same in the normal form of the path.
-fn slow_prefix_len(path: &[u8], prefix: &[u8]) -> Option<usize> {
+fn slow_prefix_len(path: &[u8], prefix: &[u8], slash: EscapedSlash) -> Option<usize> {
+    // Length of the separator at a position; 0 = there is none.
+    let separator = |at: usize| match (decoded(path, at), slash) {
+        ((b'/', 1), _) => 1,
+        ((b'/' | b'\\', length), EscapedSlash::Separator) => length,
+        _ => 0,
+    };
     let mut at = 0;
     for expected in prefix {
-        let (byte, length) = decoded(path, at);
-        if byte != *expected || at >= path.len() {
-            return None;
-        }
-        at += length;
-        if byte == b'/' {
-            while path.get(at) == Some(&b'/') {
-                at += 1;
+        if *expected == b'/' {
+            let from = at;
+            while at < path.len() && separator(at) > 0 {
+                at += separator(at);
             }
+            if at == from {
+                return None;
+            }
+        } else {
+            let (byte, length) = decoded(path, at);
+            if byte != *expected || at >= path.len() || byte == b'/' {
+                return None;
+            }
+            at += length;
         }
     }
-    matches!(path.get(at), None | Some(b'/')).then_some(at)
+    (at >= path.len() || separator(at) > 0).then_some(at)
 }
 
 /// The byte at `at` and how many bytes of the path it takes.

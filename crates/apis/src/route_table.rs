@@ -3,7 +3,7 @@
 //! Looking up allocates nothing and takes one pass over the prefixes, longest first; a table is small, and comparing
 //! bytes is cheaper than hashing them.
 
-use crate::path::prefix_len;
+use crate::path::{EscapedSlash, has_escaped_slash, prefix_len_as};
 
 /// Values by path prefix.
 #[derive(Clone, Debug)]
@@ -30,9 +30,18 @@ impl<T> RouteTable<T> {
         Ok(Self { routes })
     }
 
-    /// The value of the longest prefix of `path`.
+    /// The value of the longest prefix of `path`. None if that depends on how an escaped slash is read: the upstream
+    /// might read it in the other way, and be reached by the wrong rules.
     pub fn find(&self, path: &str) -> Option<&T> {
-        self.routes.iter().find(|(prefix, _)| prefix_len(path, prefix).is_some()).map(|(_, value)| value)
+        let found = self.position(path, EscapedSlash::Data)?;
+        if has_escaped_slash(path) && self.position(path, EscapedSlash::Separator) != Some(found) {
+            return None;
+        }
+        self.routes.get(found).map(|(_, value)| value)
+    }
+
+    fn position(&self, path: &str, slash: EscapedSlash) -> Option<usize> {
+        self.routes.iter().position(|(prefix, _)| prefix_len_as(path, prefix, slash).is_some())
     }
 
     /// Every value, longest prefix first.
@@ -70,6 +79,20 @@ mod tests {
                 assert_eq!(table.find(path).map(String::as_str), Some(found), "{path}");
             }
             assert_eq!(table.find("*"), None);
+        }
+    }
+
+    #[test]
+    fn a_path_whose_route_depends_on_an_escaped_slash_has_none() {
+        let table = table(&["/", "/admin", "/admin/keys"]);
+        for path in ["/admin%2fx", "/%2fadmin", "/admin%2Fkeys", "/admin/keys%5cx", "/admin\\x", "/admin%2f"]
+        {
+            assert_eq!(table.find(path), None, "{path}");
+        }
+        for (path, found) in
+            [("/x%2fadmin", "/"), ("/admin/a%2fb", "/admin"), ("/x%5cy", "/"), ("/a%252fb", "/")]
+        {
+            assert_eq!(table.find(path).map(String::as_str), Some(found), "{path}");
         }
     }
 

@@ -55,16 +55,16 @@ fn records_of_all_threads_arrive_in_blocks() {
     let log = to_file(&path);
     install_access_log(Some(Arc::clone(&log)));
     let each = 500;
-    thread::scope(|scope| {
-        for worker in 0..4 {
-            scope.spawn(move || {
-                for n in 0..each {
-                    record(&format!("{worker}-{n}")).emit();
-                }
-                // The thread ends: its buffer flushes itself.
-            });
+    let write = move |worker: usize| {
+        for n in 0..each {
+            record(&format!("{worker}-{n}")).emit();
         }
-    });
+        // The thread ends: its buffer flushes itself. Joining waits for that; a scope would not.
+    };
+    let workers: Vec<_> = (0..4).map(|worker| thread::spawn(move || write(worker))).collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
     record("last").emit();
     flush_records();
     assert!(log.finish(SOON));

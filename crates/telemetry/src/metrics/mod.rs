@@ -17,7 +17,8 @@ mod upstream;
 
 pub use config::{ConfigMetrics, ReloadResult};
 pub use edge::{
-    CertificateMetrics, DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall, TlsFailure,
+    CertificateMetrics, DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall,
+    TlsFailure,
 };
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
