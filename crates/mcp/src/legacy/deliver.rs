@@ -73,9 +73,8 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             if session.version.has_priming_events() && !primed {
                 stream.push(translator.priming(stream.next_sequence()));
             }
-            // A draining gateway may close this stream only if another replica can go on with it.
-            let portable = session.version.has_priming_events() && primed;
-            let body = from_start(caller, &stream, portable);
+            // Somebody waits for this answer: a drain lets it finish, as it does every other request in flight.
+            let body = from_start(caller, &stream, false);
             let pump = Pump {
                 caller: Arc::clone(caller),
                 stream,
