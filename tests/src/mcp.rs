@@ -33,6 +33,8 @@ pub enum Failure {
     Status(u16, String),
     /// A JSON-RPC error.
     Rpc(i64, String),
+    /// The stream ended politely before the answer, after this event id: resume it there (2025-11-25, SEP-1699).
+    Paused(String),
     /// An answer that is no answer to this call.
     Wrong(String),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Failure {
             Self::Broken(why) => why.fmt(f),
             Self::Status(status, body) => write!(f, "status {status}: {body}"),
             Self::Rpc(code, message) => write!(f, "error {code}: {message}"),
+            Self::Paused(event) => write!(f, "the stream paused after event {event}"),
             Self::Wrong(what) => write!(f, "not an answer: {what}"),
         }
     }
@@ -129,6 +132,21 @@ impl Client {
         read(&reply, id)
     }
 
+    /// Goes on with a paused stream at another replica of the gateway, and gives the result of the last call.
+    pub async fn resume(&mut self, address: SocketAddr, event: &str) -> Result<Value, Failure> {
+        self.caller = Caller::new(address);
+        self.host = address.to_string();
+        let request = Request::get(&self.path)
+            .header(header::HOST, &self.host)
+            .header(header::ACCEPT, "text/event-stream")
+            .header("mcp-protocol-version", LEGACY)
+            .header("mcp-session-id", self.session.as_deref().unwrap_or_default())
+            .header("last-event-id", event);
+        let request = request.body(Full::default()).map_err(|why| Failure::Wrong(why.to_string()))?;
+        let reply = self.caller.send(request).await.map_err(Failure::Broken)?;
+        read(&reply, self.next)
+    }
+
     /// Lists the tools and gives how many there are.
     pub async fn list_tools(&mut self) -> Result<usize, Failure> {
         let result = self.call("tools/list", json!({})).await?;
@@ -202,6 +220,10 @@ fn read(reply: &Reply, id: u64) -> Result<Value, Failure> {
         (message["id"] == id && message.get("method").is_none()).then_some(message)
     });
     let Some(mut answer) = answer else {
+        let last_id = text.lines().rev().find_map(|line| line.strip_prefix("id:"));
+        if let Some(event) = last_id {
+            return Err(Failure::Paused(event.trim().to_owned()));
+        }
         return Err(Failure::Wrong(format!("no response {id} in {text:?}")));
     };
     if let Some(error) = answer.get("error") {

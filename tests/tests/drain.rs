@@ -9,12 +9,12 @@ use holdfast_tests::{
     gateway::{Config, Gateway},
     haproxy::Haproxy,
     load,
-    mcp::{Client, Era},
+    mcp::{Client, Era, Failure},
     soak, wait,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// Time a drained gateway gets to end.
 const END: Duration = Duration::from_mins(1);
@@ -45,7 +45,7 @@ async fn replicas() -> Result<[Fixture; 2]> {
     Ok([one, two])
 }
 
-fn target(address: std::net::SocketAddr) -> Target {
+fn target(address: SocketAddr) -> Target {
     Target { address, mcp: "/mcp/tools".to_owned(), plain: "/plain".to_owned(), source: None }
 }
 
@@ -76,29 +76,41 @@ async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_f
 }
 
 #[tokio::test]
-async fn calls_in_flight_at_sigterm_are_answered() -> Result {
+async fn calls_in_flight_at_sigterm_are_answered_here_or_where_their_stream_goes_on() -> Result {
     let replicas = replicas().await?;
-    let mut gateway = Gateway::start(&config(&replicas)).await?;
+    let document = config(&replicas);
+    let (mut leaving, staying) = tokio::try_join!(Gateway::start(&document), Gateway::start(&document))?;
     let mut calls = tokio::task::JoinSet::new();
     for era in [Era::Legacy, Era::Modern] {
-        let mut client = Client::new(gateway.address, "/mcp/tools", era);
+        let mut client = Client::new(leaving.address, "/mcp/tools", era);
         client.open().await?;
-        // Longer than `drain_delay`: the listeners are closed before the answer is there.
-        calls.spawn(async move { client.tool("slow", json!({"ms": 3000})).await });
+        calls.spawn(slow_call(client, staying.address));
     }
     let in_flight = async || {
-        let metrics = gateway.metrics().await.ok()?;
+        let metrics = leaving.metrics().await.ok()?;
         (metrics.sum("holdfast_upstream_requests_in_flight", &["upstream=\"tools\""]) > 1.5).then_some(())
     };
     wait::until("both calls are in flight", END, in_flight).await?;
-    gateway.signal(Signal::SIGTERM)?;
+    leaving.signal(Signal::SIGTERM)?;
     while let Some(answer) = calls.join_next().await {
-        let name = answer?.map_err(|why| format!("{why}\n{}", gateway.log()))?;
+        let name = answer?.map_err(|why| format!("{why}\n{}\n{}", leaving.log(), staying.log()))?;
         assert!(["one", "two"].contains(&name.as_str()), "{name}");
     }
-    let status = gateway.ended(END).await?;
-    assert!(status.success(), "a drained gateway ended with {status}:\n{}", gateway.log());
+    let status = leaving.ended(END).await?;
+    assert!(status.success(), "a drained gateway ended with {status}:\n{}", leaving.log());
     Ok(())
+}
+
+/// A call that takes longer than `drain_delay`: the listeners are closed before its answer is there. A stream that
+/// pauses politely is resumed at the other gateway, as a client of 2025-11-25 does.
+async fn slow_call(mut client: Client, other: SocketAddr) -> std::result::Result<String, Failure> {
+    match client.tool("slow", json!({"ms": 3000})).await {
+        Err(Failure::Paused(event)) => {
+            let result = client.resume(other, &event).await?;
+            Ok(result["content"][0]["text"].as_str().unwrap_or_default().to_owned())
+        }
+        answer => answer,
+    }
 }
 
 /// Two documents that differ in what a request meets, so that a reload is no idle act.
