@@ -10,6 +10,7 @@ use crate::{
     pool::Checkout,
     shared::Shared,
     slots::{Grant, Slot},
+    upstream::Upstream,
 };
 use holdfast_resilience::{FailureKind, Outcome, Safety, Sent};
 use holdfast_telemetry::metrics::ConnectResult;
@@ -120,15 +121,18 @@ impl Progress {
 pub(crate) async fn make(
     ask: &Ask,
     endpoint: &Arc<Endpoint>,
-    shared: &Shared,
-    upstream: &str,
+    upstream: &Upstream,
+    begun: Instant,
     progress: &mut Progress,
 ) -> Result<Head, Failure> {
     let mut stale = 0;
     loop {
         let fresh = ask.purpose == Purpose::Upgrade || stale == STALE_MAX;
-        let mut connection = obtain(endpoint, shared, ask.purpose, fresh, upstream, progress).await?;
-        let now = clock::now();
+        let idle = if fresh { None } else { endpoint.pool.idle_connection(begun) };
+        let (mut connection, now) = match idle {
+            Some(connection) => (connection, begun),
+            None => (obtain(endpoint, upstream, ask.purpose, fresh, progress).await?, clock::now()),
+        };
         progress.connected = Some(now);
         progress.reused = connection.is_reused();
         if progress.reused && (ask.is_delicate() || connection.idle_for(now) >= VERIFY_IDLE) {
@@ -164,10 +168,9 @@ fn broken(failure: SendFailure, endpoint: &Endpoint, ask: &Ask) -> Failure {
 
 async fn obtain(
     endpoint: &Arc<Endpoint>,
-    shared: &Shared,
+    upstream: &Upstream,
     purpose: Purpose,
     fresh: bool,
-    upstream: &str,
     progress: &mut Progress,
 ) -> Result<Connection, Failure> {
     loop {
@@ -186,14 +189,15 @@ async fn obtain(
                 }
             }
             Err(_full) => {
-                let overloaded = CallError::Overloaded { upstream: upstream.into(), limit: Limit::Waiting };
+                let overloaded =
+                    CallError::Overloaded { upstream: upstream.name().into(), limit: Limit::Waiting };
                 return Err(Failure {
                     kind: FailureKind::Overloaded { retry_after: None },
                     ..Failure::local(overloaded)
                 });
             }
         };
-        return connect(endpoint, shared, purpose, slot).await;
+        return connect(endpoint, &upstream.shared, purpose, slot).await;
     }
 }
 

@@ -39,9 +39,6 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
-/// Response header lines accepted. Their bytes are bounded by hyper's read buffer.
-const RESPONSE_HEADERS_MAX: usize = 256;
-
 /// Where and how to connect.
 pub(crate) struct Place {
     /// Tried in this order; more than one only for `localhost`.
@@ -141,10 +138,12 @@ pub(crate) async fn open_tcp(addresses: &[SocketAddr]) -> Result<TcpStream, BoxE
 }
 
 async fn speak_http1(io: TokioIo<Io>, purpose: Purpose, wire: Arc<Wire>) -> Result<Connection, ConnectError> {
-    let mut builder = http1::Builder::new();
-    builder.max_headers(RESPONSE_HEADERS_MAX);
-    let (sender, connection) =
-        builder.handshake::<_, OutBody>(io).await.map_err(|error| ConnectError::Tcp(error.into()))?;
+    // hyper's own limits stay: 100 header lines, and a read buffer of about 400 KiB for them. A limit that is set makes
+    // it allocate for every response.
+    let (sender, connection) = http1::Builder::new()
+        .handshake::<_, OutBody>(io)
+        .await
+        .map_err(|error| ConnectError::Tcp(error.into()))?;
     // The error of a connection reaches its request; without a request it tells of an idle close.
     let task = match purpose {
         Purpose::Requests => tokio::spawn(async move { drop(connection.await) }),

@@ -7,7 +7,7 @@ use crate::{
     url::EndpointUrl,
 };
 use holdfast_config::{ConnectionPool, HealthCheck, UpstreamPolicy};
-use holdfast_resilience::EndpointState;
+use holdfast_resilience::{EndpointSnapshot, EndpointState};
 use holdfast_telemetry::{EndpointMetrics, metrics::BreakerState};
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -54,7 +54,8 @@ impl Endpoint {
         Arc::new(Self {
             speaks_http2: AtomicBool::new(place.http2 == Http2Use::Always),
             pool: Pool::new(&made_of.pool),
-            mirrored: Mutex::new([0; 4]),
+            // A state that is taken over has been counted before.
+            mirrored: Mutex::new(counts(&state.snapshot(crate::clock::now()))),
             key,
             url,
             place,
@@ -128,12 +129,6 @@ impl Endpoint {
         metrics.pool_waiting.set(as_gauge(self.pool.waiting()));
         metrics.healthy.set(i64::from(state.healthy));
         metrics.latency.set(state.latency.unwrap_or_default().as_secs_f64());
-        let counts = [
-            state.transitions.admitting,
-            state.transitions.probing,
-            state.transitions.refusing,
-            state.ejections,
-        ];
         let transitions = &metrics.breaker_transitions;
         let counters = [
             transitions.get(BreakerState::Closed),
@@ -142,11 +137,16 @@ impl Endpoint {
             &metrics.ejections,
         ];
         let mut mirrored = self.mirrored.lock();
-        for ((counter, seen), count) in counters.into_iter().zip(mirrored.iter_mut()).zip(counts) {
+        for ((counter, seen), count) in counters.into_iter().zip(mirrored.iter_mut()).zip(counts(&state)) {
             counter.inc_by(count.saturating_sub(*seen));
             *seen = count.max(*seen);
         }
     }
+}
+
+fn counts(state: &EndpointSnapshot) -> [u64; 4] {
+    let entered = state.transitions;
+    [entered.admitting, entered.probing, entered.refusing, state.ejections]
 }
 
 fn as_gauge(count: usize) -> i64 {

@@ -3,9 +3,12 @@
 use crate::{clock, connection::Connection, endpoint::Endpoint};
 use holdfast_resilience::{FailureKind, Outcome, Permit};
 use holdfast_telemetry::metrics::AttemptOutcome;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 /// One attempt under way. Dropped without a verdict it counts as cancelled and its connection is closed.
@@ -29,8 +32,7 @@ impl Hold {
     }
 
     /// The head is here. A stream proves its endpoint with it, hours before its end.
-    pub(crate) fn head(&mut self, outcome: Outcome, streaming: bool) {
-        let now = clock::now();
+    pub(crate) fn head(&mut self, outcome: Outcome, streaming: bool, now: Instant) {
         if let Some(permit) = &mut self.permit {
             permit.first_byte(now);
             if streaming && outcome == Outcome::Ok {
@@ -41,20 +43,21 @@ impl Hold {
 
     /// The response was read to its end: the connection is good for another request.
     pub(crate) fn complete(mut self, outcome: Outcome) {
-        self.verdict(outcome);
+        let now = clock::now();
+        self.verdict(outcome, now);
         if let Some(Connection::Http1(connection)) = self.connection.take() {
-            self.endpoint.pool.give_back(connection);
+            self.endpoint.pool.give_back(connection, now);
         }
     }
 
     /// Ends without a usable connection.
     pub(crate) fn end(mut self, outcome: Outcome) {
-        self.verdict(outcome);
+        self.verdict(outcome, clock::now());
     }
 
-    fn verdict(&mut self, outcome: Outcome) {
+    fn verdict(&mut self, outcome: Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            permit.finish(outcome, clock::now());
+            permit.finish(outcome, now);
             self.endpoint.metrics.attempts.inc(label(outcome));
         }
     }

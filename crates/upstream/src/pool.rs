@@ -70,7 +70,13 @@ impl Pool {
         })
     }
 
-    /// An idle connection, a slot for a new one, or a place in the queue. `http1` asks for a slot whatever is idle.
+    /// The usual way to a connection: one that this worker has idle.
+    #[inline]
+    pub(crate) fn idle_connection(self: &Arc<Self>, now: Instant) -> Option<Connection> {
+        self.take_idle(self.shard(), now)
+    }
+
+    /// An idle connection, a slot for a new one, or a place in the queue. `fresh` asks for a slot whatever is idle.
     pub(crate) fn checkout(self: &Arc<Self>, now: Instant, fresh: bool) -> Result<Checkout, QueueFull> {
         if !fresh && let Some(connection) = self.take_idle(self.shard(), now) {
             return Ok(Checkout::Connection(connection));
@@ -91,7 +97,7 @@ impl Pool {
             Some(connection) if fresh => drop(connection),
             Some(connection) => {
                 if let Some(Grant::Connection(Connection::Http1(second))) = waiting.leave() {
-                    self.put(second);
+                    self.put(second, now);
                 }
                 return Ok(Checkout::Connection(connection));
             }
@@ -146,13 +152,13 @@ impl Pool {
 
     /// Takes a connection back whose response was read to its end. One that is still writing its request is given a
     /// moment, then closed.
-    pub(crate) fn give_back(self: &Arc<Self>, mut connection: Http1) {
+    pub(crate) fn give_back(self: &Arc<Self>, mut connection: Http1, now: Instant) {
         if connection.is_closed() {
             return;
         }
         if connection.is_ready() {
             connection.finished();
-            return self.put(connection);
+            return self.put(connection, now);
         }
         let pool = Arc::downgrade(self);
         let wait = async move {
@@ -161,7 +167,7 @@ impl Pool {
             }
             connection.finished();
             if let Some(pool) = pool.upgrade() {
-                pool.put(connection);
+                pool.put(connection, clock::now());
             }
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -169,8 +175,8 @@ impl Pool {
         }
     }
 
-    fn put(self: &Arc<Self>, mut connection: Http1) {
-        connection.idle_since = Some(clock::now());
+    fn put(self: &Arc<Self>, mut connection: Http1, now: Instant) {
+        connection.idle_since = Some(now);
         if self.slots.has_waiters() {
             return self.hand_over(connection);
         }

@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
     }
 
     fn pick(&mut self, mut without: Tried) -> Result<Hold, CallError> {
-        let now = clock::now();
+        let now = if self.number == 0 { self.start } else { clock::now() };
         let mut refused = None;
         loop {
             let picked = match self.set.balancer.pick(now, &mut self.rng, self.hash, &without) {
@@ -190,13 +190,13 @@ impl<'a> Run<'a> {
     }
 
     async fn attempt(&mut self, hold: Hold, place: Place) -> Ended {
-        let begun = clock::now();
+        // The first attempt begins with the call: one look at the clock less.
+        let begun = if self.number == 1 { self.start } else { clock::now() };
         let endpoint = Arc::clone(hold.endpoint());
         let whole = self.deadline;
         let until = self.upstream.per_try_timeout.map_or(whole, |limit| whole.within(begun, limit));
         let mut progress = Progress::new();
-        let making =
-            attempt::make(&self.ask, &endpoint, &self.upstream.shared, self.upstream.name(), &mut progress);
+        let making = attempt::make(&self.ask, &endpoint, self.upstream, begun, &mut progress);
         let made = clock::timeout_at(until.instant(), making).await;
         let now = clock::now();
         let failure = match made {
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
         let streaming = self.streaming || verdict::is_event_stream(response.headers());
         let retryable = verdict::retryable(response.status(), outcome);
         hold.keep(connection);
-        hold.head(outcome, streaming);
+        hold.head(outcome, streaming, now);
         self.upstream.metrics.first_byte.observe(now - begun);
         let endpoint = hold.endpoint().key.clone();
         let timings = Timings {

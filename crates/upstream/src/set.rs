@@ -146,7 +146,10 @@ fn adopt(
         return Arc::clone(endpoint);
     }
     let state = match known.filter(|endpoint| endpoint.state_fits(made_of)) {
-        Some(endpoint) => Arc::clone(&endpoint.state),
+        Some(endpoint) => {
+            endpoint.mirror();
+            Arc::clone(&endpoint.state)
+        }
         None => EndpointState::new(&policy::endpoint(&made_of.policy), clock::now()),
     };
     let metrics = metrics.endpoint(key.as_str());
