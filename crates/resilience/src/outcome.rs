@@ -33,6 +33,11 @@ impl FailureKind {
         matches!(self, Self::Overloaded { .. } | Self::Status(429))
     }
 
+    /// Whether no connection to the endpoint came about or it broke: what a probe can show to be over.
+    pub fn is_unreachable(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls | Self::Reset)
+    }
+
     /// The endpoint's `Retry-After`, if it named one.
     pub fn retry_after(self) -> Option<Duration> {
         match self {

@@ -94,7 +94,7 @@ fn finish_late(scene: &mut Scene, outcome: Outcome) -> &'static str {
     finish(scene, outcome)
 }
 
-const EVENTS: [Event; 8] = [
+const EVENTS: [Event; 9] = [
     ("call", |scene| match scene.admit() {
         Some(permit) if permit.is_probe() => "probe",
         Some(_) => "passes",
@@ -111,6 +111,10 @@ const EVENTS: [Event; 8] = [
         })
     }),
     ("late ok", |scene| finish_late(scene, Outcome::Ok)),
+    ("reached", |scene| {
+        scene.state.record_probe(true, scene.now);
+        "done"
+    }),
     ("late failed", |scene| finish_late(scene, Outcome::Failed(FailureKind::Reset))),
 ];
 

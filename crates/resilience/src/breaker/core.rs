@@ -3,7 +3,7 @@
 //! | phase | a call | leaves it |
 //! |---|---|---|
 //! | Admitting | passes and is judged | a trip condition -> Refusing |
-//! | Refusing | is refused | the open time is over and a call comes -> Probing |
+//! | Refusing | is refused | the open time is over, or an invitation ended it, and a call comes -> Probing |
 //! | Probing | passes if a slot is free | verdict good -> Admitting; bad, or none in time -> Refusing |
 //!
 //! Each change of phase starts a new epoch. A permit carries the epoch it was given in, and a result from an older
@@ -129,6 +129,16 @@ impl Core {
             Some(false) => self.refuse(policy, now, chance),
             None => {}
         }
+    }
+
+    /// Ends the open time early: there is news of the endpoint, and the next call may try it. Returns whether it did.
+    pub(crate) fn invite(&mut self, now: u64) -> bool {
+        self.pass_time(now);
+        let early = self.phase == PhaseKind::Refusing && now < self.until;
+        if early {
+            self.until = now;
+        }
+        early
     }
 
     /// Gives the slot of a probe back that nobody judged: the call may be made again.

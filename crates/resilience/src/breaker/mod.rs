@@ -8,7 +8,7 @@ mod core;
 mod policy;
 mod window;
 
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
 use core::{Core, ProbeResult};
 pub(crate) use core::{Held as BreakerHeld, PhaseKind};
 pub use policy::{
@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) failed: bool,
     /// A failure that only asks for less.
     pub(crate) overload: bool,
+    /// A failure to reach it at all.
+    pub(crate) unreachable: bool,
     /// Nanoseconds until the first byte, or until the end if there was none.
     pub(crate) latency: u64,
 }
@@ -59,6 +61,8 @@ pub(crate) struct Breaker {
     deadline: AtomicU64,
     until_if_hung: AtomicU64,
     free_slots: AtomicU32,
+    /// The last failure was one of connection, so that an active probe can tell when it is over.
+    unreachable: AtomicBool,
     core: Mutex<Core>,
 }
 
@@ -74,6 +78,7 @@ impl Breaker {
             deadline: AtomicU64::new(0),
             until_if_hung: AtomicU64::new(0),
             free_slots: AtomicU32::new(0),
+            unreachable: AtomicBool::new(false),
             core: Mutex::new(Core::new()),
             policy: policy.clone(),
         }
@@ -93,6 +98,9 @@ impl Breaker {
     #[inline]
     pub(crate) fn judge(&self, ticket: Ticket, call: Call, now: u64, chance: u32) -> Option<PhaseKind> {
         let slow = call.latency > self.slow_after;
+        if call.failed {
+            self.unreachable.store(call.unreachable, Ordering::Relaxed);
+        }
         if ticket.probe {
             let result = if call.failed { ProbeResult::Bad { slow } } else { ProbeResult::Good { slow } };
             return self.change(|core| core.judge(&self.policy, ticket.epoch, result, now, unit(chance)));
@@ -110,6 +118,23 @@ impl Breaker {
             return None;
         }
         self.judge_bad(ticket.epoch, call, now, chance)
+    }
+
+    /// An active probe reached the endpoint. If it was given up because it could not be reached, the open time ends: the next
+    /// call may try it. A breaker that opened for another reason (its answers, its slowness) is not impressed. Returns
+    /// whether that changed what a look shows.
+    pub(crate) fn invite(&self, now: u64) -> bool {
+        if self.word.load(Ordering::Acquire) & 3 == PhaseKind::Admitting as u64
+            || !self.unreachable.load(Ordering::Relaxed)
+        {
+            return false;
+        }
+        let mut invited = false;
+        let changed = self.change(|core| invited = core.invite(now));
+        if invited {
+            self.until.store(now, Ordering::Release);
+        }
+        invited || changed.is_some()
     }
 
     /// Gives a ticket back unjudged.

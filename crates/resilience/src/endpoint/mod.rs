@@ -122,7 +122,8 @@ impl EndpointState {
         }
     }
 
-    /// Takes the result of an active probe. A healthy run of `rise` also ends an ejection.
+    /// Takes the result of an active probe. A healthy run of `rise` also ends an ejection; a single healthy one ends the open
+    /// time of a breaker that opened because the endpoint could not be reached.
     pub fn record_probe(&self, healthy: bool, now: Instant) -> Option<HealthChange> {
         let at = self.timeline.nanos(now);
         let mut hysteresis = self.hysteresis.lock();
@@ -140,7 +141,8 @@ impl EndpointState {
         if change == Some(HealthChange::BecameHealthy) {
             self.ramp_start.store(at, Ordering::Release);
         }
-        if change.is_some() {
+        let invited = healthy && self.breaker.as_ref().is_some_and(|breaker| breaker.invite(at));
+        if change.is_some() || invited {
             self.tell_rosters();
         }
         change
@@ -237,11 +239,11 @@ impl EndpointState {
             if let Some(outlier) = &self.outlier {
                 outlier.succeeded();
             }
-            return self.judge_breaker(ticket, Call { failed: false, overload: false, latency }, at, chance);
+            return self.judge_breaker(ticket, Call { failed: false, overload: false, unreachable: false, latency }, at, chance);
         };
         self.penalise(kind, at);
         let overload = kind.is_overload();
-        self.judge_breaker(ticket, Call { failed: true, overload, latency }, at, chance);
+        self.judge_breaker(ticket, Call { failed: true, overload, unreachable: kind.is_unreachable(), latency }, at, chance);
         let Some(outlier) = &self.outlier else { return };
         if !overload && outlier.failed(at) && Roster::try_eject(self, now) {
             self.hysteresis.lock().start_over();
