@@ -19,6 +19,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// Shared by all workers, and by all sets it is part of.
 pub(crate) struct Endpoint {
@@ -28,6 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) state: Arc<EndpointState>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: EndpointMetrics,
+    /// Told when a call could not reach the endpoint or lost it: the prober looks at once.
+    pub(crate) doubt: Arc<Notify>,
     /// It spoke HTTP/2 before: new connections are opened one at a time and shared.
     speaks_http2: AtomicBool,
     /// The values of the state's counters that the metrics have already.
@@ -52,6 +55,7 @@ impl Endpoint {
         made_of: MadeOf,
     ) -> Arc<Self> {
         Arc::new(Self {
+            doubt: Arc::new(Notify::new()),
             speaks_http2: AtomicBool::new(place.http2 == Http2Use::Always),
             pool: Pool::new(&made_of.pool),
             // A state that is taken over has been counted before.

@@ -59,6 +59,9 @@ impl Hold {
         if let Some(permit) = self.permit.take() {
             permit.finish(outcome, now);
             self.endpoint.metrics.attempts.inc(label(outcome));
+            if matches!(outcome, Outcome::Failed(kind) if kind.is_unreachable()) {
+                self.endpoint.doubt.notify_one();
+            }
         }
     }
 }

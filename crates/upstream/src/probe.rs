@@ -15,23 +15,68 @@ use http::{Method, Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::{net::SocketAddr, sync::Weak, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// Share of the interval by which a pause is longer or shorter, so that many gateways do not probe in step.
 const JITTER: f64 = 0.1;
 
-/// Probes one endpoint until it is gone. The first probe comes at once.
+/// First pause after a call could not reach the endpoint; doubles up to the interval.
+const DOUBT_FIRST: Duration = Duration::from_millis(50);
+
+/// Probes one endpoint until it is gone. The first probe comes at once; so does the next when a call could not reach the endpoint,
+/// and then in quick succession until probes agree or the interval is reached again: neither death nor return waits for
+/// an interval.
 pub(crate) async fn run(endpoint: Weak<Endpoint>, rules: AddressRules) {
+    let mut doubt = Doubt::default();
     loop {
         let Some(current) = endpoint.upgrade() else { return };
         let check = current.health_check();
         let result = clock::timeout(check.timeout, probe(&current, rules)).await;
         let healthy = matches!(result, Ok(Ok(())));
         record(&current, healthy, &result);
-        let pause = jittered(check.interval);
+        let pause = doubt.after(healthy, check.healthy_threshold, check.interval);
+        let told = Arc::clone(&current.doubt);
+        let usual = jittered(check.interval);
         // The endpoint must not be kept alive by the pause.
         drop(current);
-        tokio::time::sleep(pause).await;
+        match pause {
+            Some(pause) => tokio::time::sleep(jittered(pause)).await,
+            None => {
+                if tokio::time::timeout(usual, told.notified()).await.is_ok() {
+                    doubt.begin();
+                }
+            }
+        }
+    }
+}
+
+/// The pauses of a prober that was told of a failed call.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// The next pause; `None` = no doubt.
+    step: Option<Duration>,
+    healthy_run: u32,
+}
+
+impl Doubt {
+    fn begin(&mut self) {
+        *self = Self { step: Some(DOUBT_FIRST), healthy_run: 0 };
+    }
+
+    /// The pause after a probe, or `None` for the usual one.
+    fn after(&mut self, healthy: bool, rise: u32, interval: Duration) -> Option<Duration> {
+        let step = self.step?;
+        self.healthy_run = if healthy { self.healthy_run + 1 } else { 0 };
+        if self.healthy_run >= rise || step >= interval {
+            self.step = None;
+            return None;
+        }
+        self.step = Some(step * 2);
+        Some(step)
     }
 }
 
@@ -124,6 +169,26 @@ mod tests {
             assert!(pause >= Duration::from_secs(9) && pause <= Duration::from_secs(11));
         }
         assert_ne!(jittered(interval), jittered(interval));
+    }
+
+    #[test]
+    fn doubt_doubles_its_pauses_up_to_the_interval() {
+        let mut doubt = Doubt::default();
+        let interval = Duration::from_millis(300);
+        assert_eq!(doubt.after(false, 2, interval), None);
+        doubt.begin();
+        let pauses: Vec<_> = std::iter::from_fn(|| doubt.after(false, 2, interval)).collect();
+        assert_eq!(pauses, [50, 100, 200].map(Duration::from_millis));
+        assert_eq!(doubt.after(false, 2, interval), None);
+    }
+
+    #[test]
+    fn doubt_ends_when_probes_agree_that_the_endpoint_is_there() {
+        let mut doubt = Doubt::default();
+        let interval = Duration::from_secs(5);
+        doubt.begin();
+        assert!(doubt.after(true, 2, interval).is_some());
+        assert_eq!(doubt.after(true, 2, interval), None);
     }
 
     #[test]
