@@ -59,6 +59,7 @@ impl Kill {
     }
 }
 
+/// A gateway with every default: probes each 5 s, breakers open for 10 s, ejections for 30 s.
 async fn start(journal: &Path) -> Result<(Gateway, [Fixture; 2])> {
     let (one, two) = tokio::try_join!(
         Fixture::start(Options::named("one").with_journal(journal)),
@@ -66,10 +67,6 @@ async fn start(journal: &Path) -> Result<(Gateway, [Fixture; 2])> {
     )?;
     let config = Config::default().root(&format!(
         "\
-routing:
-  health_check: {{interval: 500ms}}
-  circuit_breaker: {{timeout: 500ms, max_timeout: 1s}}
-  outlier_detection: {{base_ejection_time: 500ms, max_ejection_time: 1s}}
 mcp:
   servers:
     - {{name: tools, session: replayable, endpoints: [{}, {}]}}

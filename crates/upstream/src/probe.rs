@@ -67,13 +67,16 @@ impl Doubt {
         *self = Self { step: Some(DOUBT_FIRST), healthy_run: 0 };
     }
 
-    /// The pause after a probe, or `None` for the usual one.
+    /// The pause after a probe, or `None` for the usual one. Good news is confirmed quickly.
     fn after(&mut self, healthy: bool, rise: u32, interval: Duration) -> Option<Duration> {
         let step = self.step?;
         self.healthy_run = if healthy { self.healthy_run + 1 } else { 0 };
         if self.healthy_run >= rise || step >= interval {
             self.step = None;
             return None;
+        }
+        if healthy {
+            return Some(DOUBT_FIRST.min(interval));
         }
         self.step = Some(step * 2);
         Some(step)
@@ -187,7 +190,10 @@ mod tests {
         let mut doubt = Doubt::default();
         let interval = Duration::from_secs(5);
         doubt.begin();
-        assert!(doubt.after(true, 2, interval).is_some());
+        for _ in 0..4 {
+            doubt.after(false, 2, interval);
+        }
+        assert_eq!(doubt.after(true, 2, interval), Some(DOUBT_FIRST));
         assert_eq!(doubt.after(true, 2, interval), None);
     }
 

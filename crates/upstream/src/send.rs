@@ -12,7 +12,7 @@ use crate::{
 };
 use holdfast_resilience::{
     Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Outcome,
-    Refused, Rng, Sent, Tried,
+    Phase, Refused, Rng, Sent, Tried,
 };
 use holdfast_telemetry::metrics::{RetryBudgetLabel, Unroutable};
 use http::StatusCode;
@@ -23,6 +23,10 @@ use std::{
 
 /// A refused response is read this far, without waiting, to keep its connection.
 const DISCARD_MAX: u64 = 64 * 1024;
+
+/// Longest wait for the verdict on an endpoint that is being tried, when no other can take the call; and the pause between looks.
+const VERDICT_WAIT: Duration = Duration::from_millis(500);
+const VERDICT_LOOK: Duration = Duration::from_millis(5);
 
 /// An attempt is not begun with less time than this.
 const ATTEMPT_MIN: Duration = Duration::from_millis(1);
@@ -44,6 +48,8 @@ struct Run<'a> {
     dead: Tried,
     number: u32,
     sent: Sent,
+    /// Why the last choice found nobody.
+    unroutable: Option<Unroutable>,
 }
 
 /// What an attempt came to, while the next one can still be made.
@@ -63,8 +69,9 @@ pub(crate) async fn send(upstream: &Upstream, call: Call) -> Result<Reply, CallE
     }
     upstream.budget.deposit(start);
     upstream.shared.budget.deposit(start);
-    let mut run = Run::new(upstream, call, start).await?;
-    let (mut hold, mut place) = (run.choose()?, place);
+    let set = upstream.set_in_time(call.deadline).await?;
+    let mut run = Run::new(upstream, set, call, start);
+    let (mut hold, mut place) = (run.choose_patiently().await?, place);
     loop {
         run.number += 1;
         let ended = run.attempt(hold, place).await;
@@ -73,7 +80,9 @@ pub(crate) async fn send(upstream: &Upstream, call: Call) -> Result<Reply, CallE
             Ended::Response(_, Some(kind)) => (*kind, Sent::Maybe),
             Ended::Failed(failure) => (failure.kind, failure.sent),
         };
-        let Some((next, pause)) = run.again(kind, sent, &ended) else { return ended.result() };
+        let Some((next, pause)) = run.again(kind, sent, ended.is_final()).await else {
+            return ended.result();
+        };
         let Some(again) = upstream.bulkhead.enter() else { return ended.result() };
         if let Ended::Response(reply, _) = ended {
             reply.response.into_body().discard(DISCARD_MAX);
@@ -87,13 +96,12 @@ pub(crate) async fn send(upstream: &Upstream, call: Call) -> Result<Reply, CallE
 }
 
 impl<'a> Run<'a> {
-    async fn new(upstream: &'a Upstream, call: Call, start: Instant) -> Result<Self, CallError> {
-        let set = upstream.set_in_time(call.deadline).await?;
+    fn new(upstream: &'a Upstream, set: Arc<EndpointSet>, call: Call, start: Instant) -> Self {
         let mut avoided = Tried::new();
         for id in call.avoid.iter().filter_map(|key| set.find(key)) {
             avoided.insert(id);
         }
-        Ok(Self {
+        Self {
             upstream,
             set,
             rng: Rng::new(),
@@ -106,7 +114,41 @@ impl<'a> Run<'a> {
             dead: Tried::new(),
             number: 0,
             sent: Sent::Nothing,
+            unroutable: None,
             ask: Ask::new(call),
+        }
+    }
+
+    /// As [`Self::choose`], but waits a moment for the verdict on an endpoint that is being tried when nobody else can take the call:
+    /// a half-open breaker admits one call at a time, and the others would be refused although an answer is milliseconds
+    /// away. A breaker that refuses is not waited for. Callers that wait hold their place under `max_requests`.
+    async fn choose_patiently(&mut self) -> Result<Hold, CallError> {
+        let mut end = None;
+        loop {
+            let chosen = self.choose();
+            // The usual case: no look at the clock.
+            if chosen.is_ok() {
+                return chosen;
+            }
+            let end = *end.get_or_insert_with(|| self.deadline.within(clock::now(), VERDICT_WAIT));
+            let patient = matches!(chosen, Err(CallError::Refused { .. })) && self.is_trying();
+            if !patient || end.expired(clock::now()) {
+                if let (Err(_), Some(label)) = (&chosen, self.unroutable.take()) {
+                    self.upstream.metrics.unroutable.inc(label);
+                }
+                return chosen;
+            }
+            tokio::time::sleep(VERDICT_LOOK).await;
+        }
+    }
+
+    /// Whether an endpoint that this call could use is half open.
+    fn is_trying(&self) -> bool {
+        let now = clock::now();
+        self.set.endpoints.iter().any(|endpoint| {
+            self.pin.as_ref().is_none_or(|pin| *pin == endpoint.key)
+                && self.set.find(&endpoint.key).is_some_and(|id| !self.dead.contains(id))
+                && endpoint.state.breaker_phase(now) == Phase::Probing
         })
     }
 
@@ -172,7 +214,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn unroutable(&self, why: NoEndpointWhy, retry_after: Option<Duration>) -> CallError {
+    fn unroutable(&mut self, why: NoEndpointWhy, retry_after: Option<Duration>) -> CallError {
         let upstream = self.upstream.name().into();
         let (label, reason) = match why {
             NoEndpointWhy::Empty => (Unroutable::Empty, "it is empty"),
@@ -182,7 +224,7 @@ impl<'a> Run<'a> {
             NoEndpointWhy::AllTried if retry_after.is_some() => (Unroutable::Refusing, ""),
             NoEndpointWhy::AllTried => (Unroutable::Tried, "all were tried"),
         };
-        self.upstream.metrics.unroutable.inc(label);
+        self.unroutable = Some(label);
         if reason.is_empty() {
             return CallError::Refused { upstream, retry_after };
         }
@@ -197,10 +239,13 @@ impl<'a> Run<'a> {
         let until = self.upstream.per_try_timeout.map_or(whole, |limit| whole.within(begun, limit));
         let mut progress = Progress::new();
         let making = attempt::make(&self.ask, &endpoint, self.upstream, begun, &mut progress);
-        let made = clock::timeout_at(until.instant(), making).await;
+        let made = clock::timeout_from(begun, until.instant(), making).await;
         let now = clock::now();
         let failure = match made {
-            Ok(Ok(head)) => return self.answered(head, hold, place, &progress, (begun, now)).await,
+            Ok(Ok(head)) if self.is_switching(&head) => {
+                return Box::pin(self.switched(head, hold, place, &progress, (begun, now))).await;
+            }
+            Ok(Ok(head)) => return self.answered(head, hold, place, &progress, (begun, now)),
             Ok(Err(failure)) => failure,
             Err(_elapsed) => {
                 // Cut off by the whole deadline after others used it up, the endpoint had no fair chance.
@@ -229,7 +274,38 @@ impl<'a> Run<'a> {
         Failure { error, ..failure }
     }
 
-    async fn answered(
+    fn is_switching(&self, head: &Head) -> bool {
+        let switching = head.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        switching && self.ask.purpose == Purpose::Upgrade
+    }
+
+    fn answered(
+        &self,
+        head: Head,
+        mut hold: Hold,
+        place: Place,
+        progress: &Progress,
+        (begun, now): (Instant, Instant),
+    ) -> Ended {
+        let Head { response, connection } = head;
+        let outcome = verdict::of(response.status(), response.headers());
+        let streaming = self.streaming || verdict::is_event_stream(response.headers());
+        let retryable = verdict::retryable(response.status(), outcome);
+        hold.keep(connection);
+        hold.head(outcome, streaming, now);
+        let endpoint = hold.endpoint().key.clone();
+        let timings = self.timings(progress, (begun, now));
+        let idle = if streaming {
+            self.upstream.shared.stream_idle_timeout
+        } else {
+            self.upstream.body_idle_timeout
+        };
+        let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
+        Ended::Response(Box::new(self.reply(response, endpoint, timings, None)), retryable)
+    }
+
+    /// The answer to an upgrade that was agreed to: the connection is handed over instead of a body.
+    async fn switched(
         &self,
         head: Head,
         mut hold: Hold,
@@ -238,38 +314,28 @@ impl<'a> Run<'a> {
         (begun, now): (Instant, Instant),
     ) -> Ended {
         let Head { mut response, connection } = head;
-        let outcome = verdict::of(response.status(), response.headers());
-        let streaming = self.streaming || verdict::is_event_stream(response.headers());
-        let retryable = verdict::retryable(response.status(), outcome);
         hold.keep(connection);
-        hold.head(outcome, streaming, now);
-        self.upstream.metrics.first_byte.observe(now - begun);
+        let outcome = verdict::of(response.status(), response.headers());
+        hold.head(outcome, self.streaming, now);
         let endpoint = hold.endpoint().key.clone();
-        let timings = Timings {
-            before: begun - self.start,
-            connect: if progress.reused {
-                Duration::ZERO
-            } else {
-                progress.connected.map_or(now, |at| at) - begun
-            },
-            head: now - self.start,
-            reused: progress.reused,
+        let timings = self.timings(progress, (begun, now));
+        let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
+        let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
+        let upgraded = Some(UpgradedIo::new(io, hold, place));
+        let response = response.map(ReplyBody::empty);
+        Ended::Response(Box::new(self.reply(response, endpoint, timings, upgraded)), None)
+    }
+
+    /// Where the time went, and the latency of the attempt for the metrics.
+    fn timings(&self, progress: &Progress, (begun, now): (Instant, Instant)) -> Timings {
+        let waited = now - begun;
+        self.upstream.metrics.first_byte.observe(waited);
+        let before = if self.number == 1 { Duration::ZERO } else { begun - self.start };
+        let connect = match progress.connected {
+            Some(at) if !progress.reused => at - begun,
+            Some(_) | None => Duration::ZERO,
         };
-        let idle = if streaming {
-            self.upstream.shared.stream_idle_timeout
-        } else {
-            self.upstream.body_idle_timeout
-        };
-        let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switching && self.ask.purpose == Purpose::Upgrade {
-            let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
-            let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
-            let upgraded = Some(UpgradedIo::new(io, hold, place));
-            let response = response.map(ReplyBody::empty);
-            return Ended::Response(Box::new(self.reply(response, endpoint, timings, upgraded)), None);
-        }
-        let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
-        Ended::Response(Box::new(self.reply(response, endpoint, timings, None)), retryable)
+        Timings { before, connect, head: before + waited, reused: progress.reused }
     }
 
     fn reply(
@@ -284,8 +350,7 @@ impl<'a> Run<'a> {
 
     /// The next endpoint and the pause before it, if another attempt is right. It is picked before the last response is
     /// thrown away: where nobody is left, that response is the answer.
-    fn again(&mut self, kind: FailureKind, sent: Sent, ended: &Ended) -> Option<(Hold, Duration)> {
-        let ours = matches!(ended, Ended::Failed(failure) if is_final(&failure.error));
+    async fn again(&mut self, kind: FailureKind, sent: Sent, ours: bool) -> Option<(Hold, Duration)> {
         if ours || self.pin.is_some() || !self.ask.body.is_whole() {
             return None;
         }
@@ -306,7 +371,7 @@ impl<'a> Run<'a> {
         let decision = self.upstream.retry.decide(&attempt, budgets, now, &mut self.rng);
         match decision {
             Decision::RetryAfter(pause) => {
-                let Ok(hold) = self.choose() else {
+                let Ok(hold) = self.choose_patiently().await else {
                     for budget in budgets {
                         budget.refund(now);
                     }
@@ -334,12 +399,16 @@ fn not_upgraded(hold: Hold) -> Ended {
     Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
 }
 
-/// Errors that no other endpoint would mend.
-fn is_final(error: &CallError) -> bool {
-    matches!(error, CallError::RequestBody { .. } | CallError::Target | CallError::Deadline { .. })
-}
-
 impl Ended {
+    /// Errors that no other endpoint would mend.
+    fn is_final(&self) -> bool {
+        let Self::Failed(failure) = self else { return false };
+        matches!(
+            failure.error,
+            CallError::RequestBody { .. } | CallError::Target | CallError::Deadline { .. }
+        )
+    }
+
     fn result(self) -> Result<Reply, CallError> {
         match self {
             Self::Response(reply, _) => Ok(*reply),

@@ -239,11 +239,21 @@ impl EndpointState {
             if let Some(outlier) = &self.outlier {
                 outlier.succeeded();
             }
-            return self.judge_breaker(ticket, Call { failed: false, overload: false, unreachable: false, latency }, at, chance);
+            return self.judge_breaker(
+                ticket,
+                Call { failed: false, overload: false, unreachable: false, latency },
+                at,
+                chance,
+            );
         };
         self.penalise(kind, at);
         let overload = kind.is_overload();
-        self.judge_breaker(ticket, Call { failed: true, overload, unreachable: kind.is_unreachable(), latency }, at, chance);
+        self.judge_breaker(
+            ticket,
+            Call { failed: true, overload, unreachable: kind.is_unreachable(), latency },
+            at,
+            chance,
+        );
         let Some(outlier) = &self.outlier else { return };
         if !overload && outlier.failed(at) && Roster::try_eject(self, now) {
             self.hysteresis.lock().start_over();
