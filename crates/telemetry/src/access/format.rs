@@ -82,38 +82,51 @@ fn civil(seconds: u64) -> [u8; 20] {
     ]
 }
 
+/// A field's name as each form has it, put together when the program is built: one copy writes it.
+#[derive(Clone, Copy)]
+struct Key {
+    json: &'static [u8],
+    text: &'static [u8],
+}
+
+macro_rules! key {
+    ($name:literal) => {
+        Key { json: concat!(",\"", $name, "\":").as_bytes(), text: concat!(" ", $name, "=").as_bytes() }
+    };
+}
+
 /// Appends one record and a line end.
 pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &AccessRecord) {
     let mut line = Line { out, form };
     line.begin(stamp, record.started);
-    line.text("request_id", record.request_id.as_str());
+    line.text(key!("request_id"), record.request_id.as_str());
     if record.trace_id != 0 {
-        line.key("trace_id");
+        line.key(key!("trace_id"));
         line.quoted(|out| hex(out, record.trace_id));
     }
     if let Some(client) = record.client {
-        line.key("client");
+        line.key(key!("client"));
         line.quoted(|out| address(out, client));
     }
-    line.optional("subject", record.subject.as_deref());
-    line.optional("listener", record.listener.as_deref());
-    line.optional("route", record.route.as_deref());
-    line.text("method", record.method.as_str());
-    line.optional("path", record.target.as_ref().map(http::uri::PathAndQuery::path));
-    line.number("status", u64::from(record.status));
-    line.number("bytes_in", record.received());
-    line.number("bytes_out", record.bytes_out);
-    line.millis("duration_ms", record.duration);
+    line.optional(key!("subject"), record.subject.as_deref());
+    line.optional(key!("listener"), record.listener.as_deref());
+    line.optional(key!("route"), record.route.as_deref());
+    line.text(key!("method"), record.method.as_str());
+    line.optional(key!("path"), record.target.as_ref().map(http::uri::PathAndQuery::path));
+    line.number(key!("status"), u64::from(record.status));
+    line.number(key!("bytes_in"), record.received());
+    line.number(key!("bytes_out"), record.bytes_out);
+    line.millis(key!("duration_ms"), record.duration);
     if let Some(first_byte) = record.first_byte {
-        line.millis("first_byte_ms", first_byte);
+        line.millis(key!("first_byte_ms"), first_byte);
     }
-    line.optional("upstream", record.upstream.as_deref());
-    line.optional("endpoint", record.endpoint.as_deref());
+    line.optional(key!("upstream"), record.upstream.as_deref());
+    line.optional(key!("endpoint"), record.endpoint.as_deref());
     if record.attempts > 0 {
-        line.number("attempts", u64::from(record.attempts));
+        line.number(key!("attempts"), u64::from(record.attempts));
     }
-    line.text("outcome", record.outcome.as_str());
-    line.text("reason", record.reason);
+    line.text(key!("outcome"), record.outcome.as_str());
+    line.text(key!("reason"), record.reason);
     if let Some(mcp) = &record.mcp {
         line.mcp(mcp);
     }
@@ -143,16 +156,9 @@ impl Line<'_> {
         self.out.extend_from_slice(if self.form == Form::Json { b"}\n" } else { b"\n" });
     }
 
-    fn key(&mut self, name: &str) {
-        if self.form == Form::Json {
-            self.out.extend_from_slice(b",\"");
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.extend_from_slice(b"\":");
-        } else {
-            self.out.push(b' ');
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.push(b'=');
-        }
+    #[inline]
+    fn key(&mut self, key: Key) {
+        self.out.extend_from_slice(if self.form == Form::Json { key.json } else { key.text });
     }
 
     /// A value that needs no escaping.
@@ -166,45 +172,45 @@ impl Line<'_> {
         }
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    fn text(&mut self, key: Key, value: &str) {
         if value.is_empty() {
             return;
         }
-        self.key(name);
+        self.key(key);
         match self.form {
             Form::Json => json_string(self.out, value),
             Form::Text => text_value(self.out, value),
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<&str>) {
-        self.text(name, value.unwrap_or_default());
+    fn optional(&mut self, key: Key, value: Option<&str>) {
+        self.text(key, value.unwrap_or_default());
     }
 
-    fn number(&mut self, name: &str, value: u64) {
-        self.key(name);
+    fn number(&mut self, key: Key, value: u64) {
+        self.key(key);
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Milliseconds with three digits after the point.
-    fn millis(&mut self, name: &str, duration: Duration) {
+    fn millis(&mut self, key: Key, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.number(name, us / 1000);
+        self.number(key, us / 1000);
         let rest = (us % 1000) as u32;
         self.out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
     }
 
     fn mcp(&mut self, call: &McpCall) {
-        self.text("mcp_method", call.method.as_str());
-        self.text("mcp_era", call.era);
-        self.text("mcp_name", call.name.as_str());
+        self.text(key!("mcp_method"), call.method.as_str());
+        self.text(key!("mcp_era"), call.era);
+        self.text(key!("mcp_name"), call.name.as_str());
     }
 
     fn user_agent(&mut self, value: &[u8]) {
         if let Ok(text) = std::str::from_utf8(value) {
-            self.text("user_agent", truncated(text, MAX_USER_AGENT).0);
+            self.text(key!("user_agent"), truncated(text, MAX_USER_AGENT).0);
         } else {
-            self.key("user_agent");
+            self.key(key!("user_agent"));
             json_bytes(self.out, value.get(..MAX_USER_AGENT).unwrap_or(value));
         }
     }
@@ -212,9 +218,12 @@ impl Line<'_> {
 
 fn hex(out: &mut Vec<u8>, value: u128) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for byte in value.to_be_bytes() {
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+    let mut digits = [0; 32];
+    for (byte, pair) in value.to_be_bytes().iter().zip(digits.chunks_exact_mut(2)) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 0xf)];
     }
+    out.extend_from_slice(&digits);
 }
 
 fn address(out: &mut Vec<u8>, address: IpAddr) {
