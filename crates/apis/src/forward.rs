@@ -4,16 +4,36 @@
 //! such headers was removed before.
 
 use crate::scan::Found;
+use bytes::Bytes;
 use holdfast_edge::{REQUEST_ID, RequestContext, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, FORWARDED, HOST},
 };
-use std::{io::Write as _, net::IpAddr};
+use std::{io::Write as _, net::IpAddr, ops::Range};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Headers that are added at most.
 const ADDED: usize = 8;
+
+/// Room for the values that are made for each request; a longer host makes it grow.
+const MADE_BYTES: usize = 320;
+/// What a host may consist of, by byte.
+const HOST_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let other = b"-._~:[]%!$&'()*+,;=";
+    let mut byte = 0;
+    while byte < allowed.len() {
+        allowed[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < other.len() {
+        allowed[other[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
 
 /// What a route does with headers.
 #[derive(Debug)]
@@ -27,9 +47,17 @@ pub(crate) struct Forwarding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadHost;
 
+/// The host that a request is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    value: HeaderValue,
+    /// `Host` says the same already.
+    in_header: bool,
+}
+
 /// The host that a request is for: the authority of an absolute-form target or of HTTP/2 before `Host` (RFC 9112
 /// section 3.2.2, RFC 9113 section 8.3.1). `None` for HTTP/1.0 without one.
-pub(crate) fn host(uri: &Uri, headers: &HeaderMap, found: &Found) -> Result<Option<HeaderValue>, BadHost> {
+pub(crate) fn host(uri: &Uri, headers: &HeaderMap, found: &Found) -> Result<Option<Host>, BadHost> {
     if found.hosts > 1 {
         return Err(BadHost);
     }
@@ -42,12 +70,15 @@ pub(crate) fn host(uri: &Uri, headers: &HeaderMap, found: &Found) -> Result<Opti
             None => return Ok(None),
         },
     };
-    if value.as_bytes().iter().all(|byte| is_host_byte(*byte)) { Ok(Some(value)) } else { Err(BadHost) }
+    if !value.as_bytes().iter().all(|byte| is_host_byte(*byte)) {
+        return Err(BadHost);
+    }
+    Ok(Some(Host { value, in_header: uri.authority().is_none() }))
 }
 
 /// RFC 3986 section 3.2.2, and the colon of the port.
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&byte)
+    HOST_BYTES[usize::from(byte)]
 }
 
 impl Forwarding {
@@ -56,29 +87,27 @@ impl Forwarding {
         &self,
         headers: &mut HeaderMap,
         found: &Found,
-        host: Option<HeaderValue>,
-        context: &RequestContext,
+        host: Option<Host>,
+        context: &mut RequestContext,
     ) {
         found.apply(headers);
         headers.reserve(ADDED);
-        let (client, node) = names_of(context.client);
-        headers.insert(FORWARDED, forwarded(&node, context.proto, host.as_ref()));
-        headers.insert(X_FORWARDED_FOR, client);
+        let made = Made::new(context, host.as_ref().map(|host| &host.value));
+        headers.insert(FORWARDED, made.forwarded);
+        headers.insert(X_FORWARDED_FOR, made.client);
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(context.proto));
-        match (host, self.preserve_host) {
-            (Some(host), true) => {
-                headers.insert(X_FORWARDED_HOST, host.clone());
-                headers.insert(HOST, host);
+        if let Some(Host { value, in_header }) = host {
+            match (self.preserve_host, in_header) {
+                (true, true) => {}
+                (true, false) => drop(headers.insert(HOST, value.clone())),
+                (false, _) => drop(headers.remove(HOST)),
             }
-            (Some(host), false) => {
-                headers.insert(X_FORWARDED_HOST, host);
-                headers.remove(HOST);
-            }
-            (None, _) => {}
+            headers.insert(X_FORWARDED_HOST, value);
         }
-        headers.insert(REQUEST_ID, context.id.header_value());
-        context.trace.apply(headers);
-        if !self.forward_authorization {
+        headers.insert(REQUEST_ID, made.id.clone());
+        context.id_header = Some(made.id);
+        context.trace.apply_value(headers, made.trace, found.tracestate);
+        if found.authorization && !self.forward_authorization {
             headers.remove(AUTHORIZATION);
         }
         if let Some((name, value)) = &self.upstream_auth {
@@ -87,35 +116,68 @@ impl Forwarding {
     }
 }
 
-/// The address as `X-Forwarded-For` has it, and as a node of `Forwarded` (RFC 7239 section 6: IPv6 in brackets and quotes).
-fn names_of(client: IpAddr) -> (HeaderValue, Vec<u8>) {
-    let mut text = Vec::with_capacity(48);
-    // Writing into a Vec cannot fail; an address is always visible ASCII.
-    let value =
-        |text: &[u8]| HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    match client {
-        IpAddr::V4(v4) => {
-            let mut number = itoa::Buffer::new();
-            for octet in v4.octets() {
-                if !text.is_empty() {
-                    text.push(b'.');
-                }
-                text.extend_from_slice(number.format(octet).as_bytes());
-            }
-            (value(&text), text)
-        }
-        IpAddr::V6(v6) => {
-            let _ = write!(text, "\"[{v6}]\"");
-            (value(text.get(2..text.len() - 2).unwrap_or_default()), text)
+/// The values that are new with each request. They share one buffer, so that copies for attempts cost no allocation.
+struct Made {
+    forwarded: HeaderValue,
+    client: HeaderValue,
+    id: HeaderValue,
+    trace: HeaderValue,
+}
+
+impl Made {
+    fn new(context: &RequestContext, host: Option<&HeaderValue>) -> Self {
+        let mut text = Vec::with_capacity(MADE_BYTES);
+        let client = write_forwarded(&mut text, context.client, context.proto, host);
+        let forwarded = 0..text.len();
+        text.extend_from_slice(context.id.as_str().as_bytes());
+        let id = forwarded.end..text.len();
+        text.extend_from_slice(&context.trace.wire());
+        let trace = id.end..text.len();
+        let all = Bytes::from(text);
+        // Addresses, hosts, ids and hexadecimal digits are visible ASCII, so none of these falls back.
+        let value = |range: Range<usize>, otherwise| {
+            HeaderValue::from_maybe_shared(all.slice(range))
+                .unwrap_or_else(|_| HeaderValue::from_static(otherwise))
+        };
+        Self {
+            forwarded: value(forwarded, "for=unknown"),
+            client: value(client, "unknown"),
+            id: value(id, "-"),
+            trace: value(trace, "-"),
         }
     }
 }
 
-/// RFC 7239 section 4. A host with a colon is no token, so it is quoted.
-fn forwarded(node: &[u8], proto: &str, host: Option<&HeaderValue>) -> HeaderValue {
-    let mut text = Vec::with_capacity(96);
-    text.extend_from_slice(b"for=");
-    text.extend_from_slice(node);
+/// Writes RFC 7239 section 4: the address as a node (section 6: IPv6 in brackets and quotes), the host quoted, because one with
+/// a colon is no token. Returns where the bare address stands, as `X-Forwarded-For` has it.
+fn write_forwarded(
+    text: &mut Vec<u8>,
+    client: IpAddr,
+    proto: &str,
+    host: Option<&HeaderValue>,
+) -> Range<usize> {
+    let address = match client {
+        IpAddr::V4(v4) => {
+            text.extend_from_slice(b"for=");
+            let start = text.len();
+            for (n, octet) in v4.octets().into_iter().enumerate() {
+                if n > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+            start..text.len()
+        }
+        IpAddr::V6(v6) => {
+            text.extend_from_slice(b"for=\"[");
+            let start = text.len();
+            // Writing into a Vec cannot fail.
+            let _ = write!(text, "{v6}");
+            let end = text.len();
+            text.extend_from_slice(b"]\"");
+            start..end
+        }
+    };
     if let Some(host) = host {
         // No host byte needs an escape inside quotes.
         text.extend_from_slice(b";host=\"");
@@ -124,8 +186,7 @@ fn forwarded(node: &[u8], proto: &str, host: Option<&HeaderValue>) -> HeaderValu
     }
     text.extend_from_slice(b";proto=");
     text.extend_from_slice(proto.as_bytes());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
+    address
 }
 
 #[cfg(test)]
@@ -134,16 +195,18 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_each_header_wants_them() {
-        let (plain, node) = names_of("192.0.2.10".parse().unwrap());
-        assert_eq!((plain.as_bytes(), &*node), (&b"192.0.2.10"[..], &b"192.0.2.10"[..]));
-        let (plain, node) = names_of("2001:db8::1".parse().unwrap());
-        assert_eq!((plain.as_bytes(), &*node), (&b"2001:db8::1"[..], &b"\"[2001:db8::1]\""[..]));
-        let host = HeaderValue::from_static("a.example:8443");
-        assert_eq!(
-            forwarded(&node, "https", Some(&host)),
-            "for=\"[2001:db8::1]\";host=\"a.example:8443\";proto=https"
-        );
-        assert_eq!(forwarded(b"192.0.2.10", "http", None), "for=192.0.2.10;proto=http");
+        let write = |client: &str, proto, host: Option<&'static str>| {
+            let mut text = Vec::new();
+            let host = host.map(HeaderValue::from_static);
+            let bare = write_forwarded(&mut text, client.parse().unwrap(), proto, host.as_ref());
+            let text = String::from_utf8(text).unwrap();
+            (text[bare].to_owned(), text)
+        };
+        let (bare, whole) = write("2001:db8::1", "https", Some("a.example:8443"));
+        assert_eq!(bare, "2001:db8::1");
+        assert_eq!(whole, "for=\"[2001:db8::1]\";host=\"a.example:8443\";proto=https");
+        let (bare, whole) = write("192.0.2.10", "http", None);
+        assert_eq!((bare.as_str(), whole.as_str()), ("192.0.2.10", "for=192.0.2.10;proto=http"));
     }
 
     #[test]
@@ -152,8 +215,8 @@ mod tests {
         headers.insert(HOST, HeaderValue::from_static("from-header"));
         let found = crate::scan::request(&headers);
         let ask = |uri: &str| host(&uri.parse().unwrap(), &headers, &found);
-        assert_eq!(ask("/x").unwrap().unwrap(), "from-header");
-        assert_eq!(ask("http://from-target:81/x").unwrap().unwrap(), "from-target:81");
+        assert_eq!(ask("/x").unwrap().unwrap(), Host { value: HeaderValue::from_static("from-header"), in_header: true });
+        assert_eq!(ask("http://from-target:81/x").unwrap().unwrap(), Host { value: HeaderValue::from_static("from-target:81"), in_header: false });
         assert_eq!(ask("http://user@from-target/x"), Err(BadHost));
     }
 

@@ -43,6 +43,8 @@ pub struct ApiRoute {
     limits: BodyLimits,
     forwarding: Forwarding,
     tunnels: TunnelLimits,
+    /// The balancer goes by a key.
+    hashed: bool,
 }
 
 impl fmt::Debug for ApiRoute {
@@ -95,6 +97,7 @@ impl ApiRoute {
             upstream_name: cfg.upstream.name.as_str().into(),
             metrics,
             timeout: policy.timeout,
+            hashed: matches!(policy.strategy, config::Strategy::RingHash | config::Strategy::Maglev),
             limits: BodyLimits { max: cfg.max_body_bytes.0, replay },
             forwarding: Forwarding {
                 preserve_host: cfg.preserve_host,
@@ -179,7 +182,7 @@ impl ApiRoute {
         call.headers = headers;
         call.body = body;
         call.safety = safety;
-        call.hash = Some(hash_of(context));
+        call.hash = self.hashed.then(|| hash_of(context));
         call.streaming = found.event_stream;
         call.upgrade = upgrade.is_some();
         self.call(call, Asked { context, connection, upgrade }).await

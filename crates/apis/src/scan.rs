@@ -3,10 +3,11 @@
 //! Removing each hop-by-hop name by itself would hash ten names for headers that are hardly ever there. One pass over
 //! the fields finds the ones that are, together with everything else that has to be known of a head.
 
+use holdfast_edge::TRACESTATE;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
+        ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
 };
@@ -33,6 +34,10 @@ pub(crate) struct Found {
     pub(crate) event_stream: bool,
     /// `Max-Forwards` is there.
     pub(crate) max_forwards: bool,
+    /// `Authorization` is there.
+    pub(crate) authorization: bool,
+    /// `tracestate` is there.
+    pub(crate) tracestate: bool,
 }
 
 impl Found {
@@ -56,6 +61,7 @@ pub(crate) fn request(headers: &HeaderMap) -> Found {
                 found.unknown_expectation |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             }
             MAX_FORWARDS => found.max_forwards = true,
+            AUTHORIZATION => found.authorization = true,
             CONNECTION => {
                 listed.push(value);
                 found.note(name);
@@ -71,7 +77,7 @@ pub(crate) fn request(headers: &HeaderMap) -> Found {
             // Ours are written afterwards: what a client put there must not reach the upstream beside them.
             TRANSFER_ENCODING | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | FORWARDED => found.note(name),
             _ if is_other_hop(name) || is_forwarding(name) => found.note(name),
-            _ => {}
+            _ => found.tracestate |= *name == TRACESTATE,
         }
     }
     for value in listed {
@@ -112,6 +118,10 @@ impl Found {
     /// RFC 9110 section 7.6.1: what `Connection` lists goes too. Not what says where the message ends or whom it is
     /// for: no sender has a reason to list those but mischief.
     fn note_listed(&mut self, headers: &HeaderMap, value: &HeaderValue) {
+        // By far the most frequent values; `Keep-Alive` itself goes as a hop-by-hop name.
+        if [&b"keep-alive"[..], b"close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual)) {
+            return;
+        }
         for token in tokens(value) {
             if let Ok(name) = HeaderName::from_bytes(token)
                 && !matches!(name, HOST | CONTENT_LENGTH | EXPECT)

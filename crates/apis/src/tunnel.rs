@@ -49,7 +49,7 @@ pub(crate) struct Tunnel {
 
 /// The access record of a tunnel: written, and counted, when this is dropped.
 pub(crate) struct TunnelRecord {
-    record: AccessRecord,
+    record: Box<AccessRecord>,
     metrics: Arc<RouteMetrics>,
     started: std::time::Instant,
 }

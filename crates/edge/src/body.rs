@@ -81,11 +81,11 @@ impl Body {
     #[must_use]
     pub fn recorded(
         self,
-        record: AccessRecord,
+        record: impl Into<Box<AccessRecord>>,
         metrics: Option<Arc<RouteMetrics>>,
         started: Instant,
     ) -> Self {
-        Self::Recorded(Box::new(Recorded::new(self, record, metrics, started)))
+        Self::Recorded(Box::new(Recorded::new(self, record.into(), metrics, started)))
     }
 }
 

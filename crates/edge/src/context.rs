@@ -4,7 +4,7 @@ use crate::{ConnectionInfo, RequestId, TraceContext, client_address, client_prot
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{AccessRecord, Inline};
-use http::{Request, header::USER_AGENT};
+use http::{HeaderValue, Request, header::USER_AGENT};
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -16,6 +16,8 @@ use std::{
 pub struct RequestContext {
     /// Its id, ours or a trusted hop's.
     pub id: RequestId,
+    /// The id as a header value, if somebody has made one: see [`RequestContext::id_value`].
+    pub id_header: Option<HeaderValue>,
     /// Its place in a trace.
     pub trace: TraceContext,
     /// The client behind trusted proxies.
@@ -30,8 +32,9 @@ pub struct RequestContext {
     pub route: Arc<str>,
     /// When the head was read.
     pub started: Instant,
-    /// What will be logged of it. [`crate::Body::recorded`] takes it in the end.
-    pub record: AccessRecord,
+    /// What will be logged of it. [`crate::Body::recorded`] takes it in the end. In a box of its own: it is large, and it moves
+    /// with the request from future to future and into the response body.
+    pub record: Box<AccessRecord>,
 }
 
 impl RequestContext {
@@ -45,12 +48,23 @@ impl RequestContext {
         rng: &mut fastrand::Rng,
         shared: &ContextDefaults,
     ) -> Self {
+        Self::begin_at(request, connection, (Instant::now(), deadline), rng, shared)
+    }
+
+    /// As [`RequestContext::begin`], for a caller that has looked at the clock already.
+    pub fn begin_at<B>(
+        request: &Request<B>,
+        connection: &ConnectionInfo,
+        (started, deadline): (Instant, Deadline),
+        rng: &mut fastrand::Rng,
+        shared: &ContextDefaults,
+    ) -> Self {
         let headers = request.headers();
         let id = RequestId::of(headers, connection, rng);
         let trace = TraceContext::of(headers, rng);
         let client = client_address(connection.client, headers, &connection.trusted);
         let proto = client_proto(connection.proto(), connection.client, headers, &connection.trusted);
-        let record = AccessRecord {
+        let record = Box::new(AccessRecord {
             started: SystemTime::now(),
             request_id: Inline::new(id.as_str()),
             trace_id: u128::from_be_bytes(trace.trace_id()),
@@ -60,18 +74,26 @@ impl RequestContext {
             target: request.uri().path_and_query().cloned(),
             user_agent: headers.get(USER_AGENT).cloned(),
             ..AccessRecord::default()
-        };
+        });
         Self {
             id,
+            id_header: None,
             trace,
             client,
             proto,
             principal: Arc::clone(&shared.anonymous),
             deadline,
             route: Arc::clone(&shared.route),
-            started: Instant::now(),
+            started,
             record,
         }
+    }
+}
+
+impl RequestContext {
+    /// The id as a header value; a copy of the one that was sent on, if it was.
+    pub fn id_value(&self) -> HeaderValue {
+        self.id_header.clone().unwrap_or_else(|| self.id.header_value())
     }
 }
 

@@ -31,7 +31,7 @@ enum End {
 #[derive(Debug)]
 pub struct Recorded {
     body: Body,
-    record: AccessRecord,
+    record: Box<AccessRecord>,
     metrics: Option<Arc<RouteMetrics>>,
     started: Instant,
     expected: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Recorded {
 impl Recorded {
     pub(crate) fn new(
         body: Body,
-        record: AccessRecord,
+        record: Box<AccessRecord>,
         metrics: Option<Arc<RouteMetrics>>,
         started: Instant,
     ) -> Self {

@@ -14,7 +14,8 @@ pub const MAX_TRACESTATE_BYTES: usize = 512;
 /// Most list members of `tracestate` (section 3.3.1.1).
 pub const MAX_TRACESTATE_MEMBERS: usize = 32;
 
-const TRACEPARENT_BYTES: usize = 55;
+/// Bytes of `traceparent` (section 3.2).
+pub const TRACEPARENT_BYTES: usize = 55;
 const SAMPLED: u8 = 1;
 
 /// Place of a request in a distributed trace. `Copy`, 33 bytes.
@@ -95,7 +96,8 @@ impl TraceContext {
         HeaderValue::from_bytes(&self.wire()).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 
-    fn wire(&self) -> [u8; TRACEPARENT_BYTES] {
+    /// `traceparent` as it is sent on.
+    pub fn wire(&self) -> [u8; TRACEPARENT_BYTES] {
         let mut out = [b'-'; TRACEPARENT_BYTES];
         write_hex(&[0], &mut out[..2]);
         write_hex(&self.trace, &mut out[3..35]);
@@ -107,8 +109,15 @@ impl TraceContext {
     /// Makes the headers sent on carry this span: sets `traceparent`, and removes a `tracestate` that belongs to no valid
     /// `traceparent` (section 3.3) or exceeds the limits.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(TRACEPARENT, self.header_value());
-        if headers.contains_key(TRACESTATE) && !(self.is_continued() && tracestate_fits(headers)) {
+        let has_state = headers.contains_key(TRACESTATE);
+        self.apply_value(headers, self.header_value(), has_state);
+    }
+
+    /// As [`TraceContext::apply`], for a caller that has made the `value` of `traceparent` and has seen whether there is a
+    /// `tracestate`.
+    pub fn apply_value(&self, headers: &mut HeaderMap, value: HeaderValue, has_state: bool) {
+        headers.insert(TRACEPARENT, value);
+        if has_state && !(self.is_continued() && tracestate_fits(headers)) {
             headers.remove(TRACESTATE);
         }
     }

@@ -8,6 +8,7 @@ use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestConte
 use holdfast_identity::{AuthError, Authenticator};
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{RecordOutcome, RouteMetrics};
+use http::header::Entry;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use std::cell::RefCell;
@@ -155,9 +156,10 @@ impl<'a> Pending<'a> {
         (route, metrics): (&Arc<str>, &'a Arc<RouteMetrics>),
         defaults: &ContextDefaults,
     ) -> Self {
-        let deadline = Deadline::after(Instant::now(), DEADLINE_MAX);
+        let started = Instant::now();
+        let times = (started, Deadline::after(started, DEADLINE_MAX));
         let mut context = RNG.with_borrow_mut(|rng| {
-            RequestContext::begin(request, connection, deadline, rng, defaults)
+            RequestContext::begin_at(request, connection, times, rng, defaults)
         });
         context.route = Arc::clone(route);
         context.record.route = Some(Arc::clone(route));
@@ -172,8 +174,8 @@ impl<'a> Pending<'a> {
             return response;
         }
         let (mut parts, body) = response.into_parts();
-        if !parts.headers.contains_key(holdfast_edge::REQUEST_ID) {
-            parts.headers.insert(holdfast_edge::REQUEST_ID, self.context.id.header_value());
+        if let Entry::Vacant(absent) = parts.headers.entry(holdfast_edge::REQUEST_ID) {
+            absent.insert(self.context.id_value());
         }
         let mut record = std::mem::take(&mut self.context.record);
         record.status = parts.status.as_u16();
