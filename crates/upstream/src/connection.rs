@@ -1,6 +1,7 @@
 //! An open HTTP connection: HTTP/1.1, one request at a time, or a share in an HTTP/2 connection.
 
 use crate::{clock, io::Wire, out_body::OutBody};
+use futures_util::{TryFutureExt as _, future::Either};
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -93,17 +94,19 @@ impl Connection {
 
     /// Sends a request and waits for the response head. Dropping the future cuts an HTTP/1.1 connection and resets an
     /// HTTP/2 stream.
-    pub(crate) async fn send(
+    ///
+    /// The request is handed over at once: a future that first kept it would copy it once more.
+    pub(crate) fn send(
         &mut self,
         request: Request<OutBody>,
-    ) -> Result<Response<Incoming>, SendFailure> {
+    ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> {
         match self {
-            Self::Http1(connection) => connection.send(request).await,
-            Self::Http2(lease) => lease.sender.try_send_request(request).await.map_err(|failure| {
+            Self::Http1(connection) => Either::Left(connection.send(request)),
+            Self::Http2(lease) => Either::Right(lease.sender.try_send_request(request).map_err(|failure| {
                 let stale = failure.message().is_some();
                 let error = failure.into_error();
                 SendFailure { unsent: stale || is_unprocessed(&error), stale, error }
-            }),
+            })),
         }
     }
 }
@@ -113,11 +116,15 @@ impl Http1 {
         Self { sender, task, wire, busy: false, idle_since: None }
     }
 
-    async fn send(&mut self, request: Request<OutBody>) -> Result<Response<Incoming>, SendFailure> {
+    fn send(
+        &mut self,
+        request: Request<OutBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> {
         let before = self.wire.written();
         self.busy = true;
-        self.sender.try_send_request(request).await.map_err(|failure: TrySendError<_>| {
-            let unsent = failure.message().is_some() || self.wire.written() == before;
+        let wire = &*self.wire;
+        self.sender.try_send_request(request).map_err(move |failure: TrySendError<_>| {
+            let unsent = failure.message().is_some() || wire.written() == before;
             SendFailure { unsent, stale: unsent, error: failure.into_error() }
         })
     }

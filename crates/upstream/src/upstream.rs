@@ -99,8 +99,9 @@ impl Upstream {
 
     /// Makes as many attempts as policy, safety and deadline allow, and returns the response of the last one, or why
     /// there is none. Cancel safe: dropping it closes the connection in use and gives every permit back.
-    pub async fn send(&self, call: Call) -> Result<Reply, CallError> {
-        send::send(self, call).await
+    pub fn send(&self, call: Call) -> impl Future<Output = Result<Reply, CallError>> + Send {
+        // Not an async function of its own: a call is large, and each future that owns it copies it.
+        send::send(self, call)
     }
 
     /// The name in metrics and logs.

@@ -38,6 +38,11 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
     Timeout { future, alarm: Alarm::new(deadline) }
 }
 
+/// As [`timeout_at`], for a caller that has just looked at the clock: `now` is not asked for again.
+pub(crate) fn timeout_from<F: Future>(now: Instant, deadline: Instant, future: F) -> Timeout<F> {
+    Timeout { future, alarm: Alarm { deadline, armed: Armed::Not { since: Some(now) } } }
+}
+
 /// As [`timeout_at`], `limit` from now.
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     timeout_at(after(now(), limit), future)
@@ -92,7 +97,7 @@ pub struct Alarm {
 }
 
 enum Armed {
-    Not,
+    Not { since: Option<Instant> },
     Coarse { ticket: Ticket, at: Instant },
     Exact(Pin<Box<tokio::time::Sleep>>),
 }
@@ -100,7 +105,7 @@ enum Armed {
 impl Alarm {
     /// An alarm for `deadline`, not armed yet.
     pub fn new(deadline: Instant) -> Self {
-        Self { deadline, armed: Armed::Not }
+        Self { deadline, armed: Armed::Not { since: None } }
     }
 
     /// When it goes off.
@@ -111,7 +116,7 @@ impl Alarm {
     /// Moves it. A registration for an earlier time stays, wakes once too many and is then renewed.
     pub fn reset(&mut self, deadline: Instant) {
         if deadline < self.deadline {
-            self.armed = Armed::Not;
+            self.armed = Armed::Not { since: None };
         }
         self.deadline = deadline;
     }
@@ -125,13 +130,16 @@ impl Alarm {
                 Poll::Pending
             }
             Armed::Exact(sleep) if sleep.deadline().into_std() == self.deadline => sleep.as_mut().poll(cx),
-            Armed::Not | Armed::Coarse { .. } | Armed::Exact(_) => self.arm(cx),
+            Armed::Not { since } => {
+                let now = since.unwrap_or_else(now);
+                self.arm(now, cx)
+            }
+            Armed::Coarse { .. } | Armed::Exact(_) => self.arm(now(), cx),
         }
     }
 
-    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.armed = Armed::Not;
-        let now = now();
+    fn arm(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.armed = Armed::Not { since: None };
         if self.deadline <= now {
             return Poll::Ready(());
         }
