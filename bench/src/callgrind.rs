@@ -29,7 +29,8 @@ pub(crate) fn run(json: bool) -> Result<(), Error> {
     }
     let mut out = std::io::stdout();
     if json {
-        let rows: Vec<_> = results.iter().map(|(n, i)| serde_json::json!({ "path": n, "instructions": i })).collect();
+        let rows: Vec<_> =
+            results.iter().map(|(n, i)| serde_json::json!({ "path": n, "instructions": i })).collect();
         writeln!(out, "{}", serde_json::json!({ "rows": rows }))?;
         return Ok(());
     }

@@ -81,7 +81,8 @@ fn parse(text: &str) -> Option<Seen> {
             ["Requests/sec:", value] => seen.per_second = value.parse().ok()?,
             ["Non-2xx", "or", "3xx", "responses:", count] => seen.errors += count.parse::<u64>().ok()?,
             ["Socket", "errors:", rest @ ..] => {
-                seen.errors += rest.iter().filter_map(|w| w.trim_end_matches(',').parse::<u64>().ok()).sum::<u64>();
+                seen.errors +=
+                    rest.iter().filter_map(|w| w.trim_end_matches(',').parse::<u64>().ok()).sum::<u64>();
             }
             _ => {}
         }

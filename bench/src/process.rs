@@ -43,7 +43,8 @@ impl Process {
         let stdout = child.stdout.take().ok_or("no pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on ").ok_or("the process did not announce itself")?;
+        let address =
+            line.trim().strip_prefix("listening on ").ok_or("the process did not announce itself")?;
         Ok(Self { child, address: address.parse()? })
     }
 

@@ -97,7 +97,12 @@ fn row(label: &str, process: usize, request: Request) -> Row {
     Row { label: label.to_owned(), process, request, samples: Vec::new() }
 }
 
-fn start(peers: &[Peer], origin: SocketAddr, folder: &FilePath, binary: &FilePath) -> Result<Vec<Process>, Error> {
+fn start(
+    peers: &[Peer],
+    origin: SocketAddr,
+    folder: &FilePath,
+    binary: &FilePath,
+) -> Result<Vec<Process>, Error> {
     peers.iter().map(|peer| peer.start(origin, folder, binary)).collect()
 }
 
@@ -134,7 +139,17 @@ fn measure(
 fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) -> Result<(), Error> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["proxy", "CPU us/request", "x nginx", "x blind", "req/s", "p50 us", "p99 us", "RSS MiB", "errors"]);
+    table.set_header([
+        "proxy",
+        "CPU us/request",
+        "x nginx",
+        "x blind",
+        "req/s",
+        "p50 us",
+        "p99 us",
+        "RSS MiB",
+        "errors",
+    ]);
     let mut objects = Vec::new();
     for row in rows {
         let suffix = row.label.split_once(" (").map_or(String::new(), |(_, rest)| format!(" ({rest}"));
@@ -161,7 +176,8 @@ fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) ->
             format!("{mib:.1}"),
             errors.to_string(),
         ]);
-        objects.push(serde_json::json!({ "proxy": row.label, "cpu_us": cpu, "x_nginx": nginx, "x_blind": blind,
+        objects
+            .push(serde_json::json!({ "proxy": row.label, "cpu_us": cpu, "x_nginx": nginx, "x_blind": blind,
             "per_second": rate, "p50_us": p50, "p99_us": p99, "rss_mib": mib, "errors": errors }));
     }
     for column in 1..=8 {

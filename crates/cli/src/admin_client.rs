@@ -61,7 +61,8 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: &dyn std::fmt::Display| Failure::Failed(format!("the admin connection broke: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::Failed(format!("the admin connection broke: {error}"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
     let driver = tokio::spawn(connection);
@@ -72,7 +73,8 @@ where
     let request = request.body(Empty::<Bytes>::new()).map_err(|e| broken(&e))?;
     let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| broken(&e))?;
+    let body =
+        Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| broken(&e))?;
     driver.abort();
     Ok((status, body.to_bytes()))
 }

@@ -134,7 +134,9 @@ pub(crate) struct StatusArgs {
 /// `left=right`, both non-empty.
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left.to_owned(), right.to_owned())),
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+            Ok((left.to_owned(), right.to_owned()))
+        }
         _ => Err(format!("'{text}' is not of the form NAME=URL, such as files=http://127.0.0.1:3000/mcp")),
     }
 }

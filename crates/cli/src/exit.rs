@@ -18,7 +18,9 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(text) | Self::Invalid(text) | Self::Environment(text) => f.write_str(text.trim_end()),
+            Self::Failed(text) | Self::Invalid(text) | Self::Environment(text) => {
+                f.write_str(text.trim_end())
+            }
         }
     }
 }

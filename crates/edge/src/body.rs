@@ -31,6 +31,10 @@ pub type BoxedBody = UnsyncBoxBody<Bytes, BodyError>;
 
 /// A response body.
 #[derive(Default)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest variant is the most frequent; a box would cost an allocation per response"
+)]
 pub enum Body {
     /// No bytes.
     #[default]

@@ -83,7 +83,8 @@ impl Gateway {
         let name = server_name(runtime, request.uri().path());
         let entry = name.and_then(|name| Some((route.entries.get(name)?, route.service.server(name)?)));
         let Some((entry, server)) = entry else {
-            let mut pending = Pending::new(&request, connection, (&route.name, &route.metrics), &self.defaults);
+            let mut pending =
+                Pending::new(&request, connection, (&route.name, &route.metrics), &self.defaults);
             pending.context.record.outcome = RecordOutcome::Rejected;
             pending.context.record.reason = "no_server";
             return pending.finish(route.service.no_server(name));
@@ -103,7 +104,8 @@ impl Gateway {
     }
 
     fn unrouted(&self, request: &Request<Incoming>, connection: &Arc<ConnectionInfo>) -> Response<Body> {
-        let mut pending = Pending::new(request, connection, (&self.no_route_name, &self.no_route_metrics), &self.defaults);
+        let mut pending =
+            Pending::new(request, connection, (&self.no_route_name, &self.no_route_metrics), &self.defaults);
         pending.context.record.outcome = RecordOutcome::Rejected;
         pending.context.record.reason = "no_route";
         pending.finish(local::no_route())
@@ -158,9 +160,8 @@ impl<'a> Pending<'a> {
     ) -> Self {
         let started = Instant::now();
         let times = (started, Deadline::after(started, DEADLINE_MAX));
-        let mut context = RNG.with_borrow_mut(|rng| {
-            RequestContext::begin_at(request, connection, times, rng, defaults)
-        });
+        let mut context =
+            RNG.with_borrow_mut(|rng| RequestContext::begin_at(request, connection, times, rng, defaults));
         context.route = Arc::clone(route);
         context.record.route = Some(Arc::clone(route));
         Self { context, metrics, finished: false }

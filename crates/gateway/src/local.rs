@@ -12,7 +12,11 @@ pub(crate) fn alive() -> Response<Body> {
 
 /// Readiness: should this process get traffic?
 pub(crate) fn ready(is_ready: bool) -> Response<Body> {
-    if is_ready { text(StatusCode::OK, "ready\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
+    if is_ready {
+        text(StatusCode::OK, "ready\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    }
 }
 
 /// RFC 9728 section 3.2. Readable from any origin: it is public, and browsers' clients need it.

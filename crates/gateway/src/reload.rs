@@ -18,7 +18,12 @@ pub(crate) struct Reloaded {
 
 impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "generation {} is serving, built in {:.1} ms", self.generation, self.took.as_secs_f64() * 1e3)?;
+        writeln!(
+            f,
+            "generation {} is serving, built in {:.1} ms",
+            self.generation,
+            self.took.as_secs_f64() * 1e3
+        )?;
         if self.warnings > 0 {
             writeln!(f, "{} warnings; 'holdfast check' shows them", self.warnings)?;
         }

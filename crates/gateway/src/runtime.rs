@@ -76,9 +76,9 @@ impl UpstreamKind {
 /// Behind a path prefix.
 pub(crate) enum Route {
     /// All MCP servers.
-    Mcp(McpRoute),
+    Mcp(Box<McpRoute>),
     /// A plain HTTP route.
-    Api(ApiEntry),
+    Api(Box<ApiEntry>),
 }
 
 /// `/mcp` and below.
@@ -145,14 +145,13 @@ impl Runtime {
     ) -> Result<Arc<Self>, BuildError> {
         let calls = UpstreamShared::build(&config, &shared.registry, previous.map(|old| &old.calls))
             .map_err(BuildError::Shared)?;
-        let mut builder =
-            Builder { config: &config, shared, previous, calls: &calls, upstreams: Vec::new() };
+        let mut builder = Builder { config: &config, shared, previous, calls: &calls, upstreams: Vec::new() };
         let mut routes = Vec::with_capacity(config.apis.len() + 1);
         if !config.mcp.servers.is_empty() {
-            routes.push((config.mcp.path.clone(), Route::Mcp(builder.mcp()?)));
+            routes.push((config.mcp.path.clone(), Route::Mcp(Box::new(builder.mcp()?))));
         }
         for api in &config.apis {
-            routes.push((api.path_prefix.clone(), Route::Api(builder.api(api)?)));
+            routes.push((api.path_prefix.clone(), Route::Api(Box::new(builder.api(api)?))));
         }
         let upstreams = builder.upstreams;
         let background = upstreams.iter().map(|(_, upstream)| upstream.start(&shared.control)).collect();
@@ -187,7 +186,11 @@ impl Builder<'_> {
         Ok(upstream)
     }
 
-    fn authenticator(&self, name: &str, auth: &holdfast_config::RouteAuth) -> Result<Authenticator, BuildError> {
+    fn authenticator(
+        &self,
+        name: &str,
+        auth: &holdfast_config::RouteAuth,
+    ) -> Result<Authenticator, BuildError> {
         Authenticator::build(holdfast_identity::effective(auth, &self.config.auth))
             .map_err(|source| BuildError::Auth { name: name.to_owned(), source })
     }

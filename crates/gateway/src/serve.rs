@@ -7,7 +7,9 @@ use holdfast_config::{Config, Loaded, ProcessEnv, Report, Role, Source};
 use holdfast_edge::{Edge, EdgeError, Hooks};
 use holdfast_mcp::McpState;
 use holdfast_telemetry::access::AccessMetrics;
-use holdfast_telemetry::{AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log};
+use holdfast_telemetry::{
+    AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,7 +66,8 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     for warning in &warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let registry = Registry::new(&config.observability.metrics.additional_labels).map_err(|e| environment(&e))?;
+    let registry =
+        Registry::new(&config.observability.metrics.additional_labels).map_err(|e| environment(&e))?;
     let access = AccessLog::start(&config.observability.access_log, AccessMetrics::new(&registry))
         .map_err(|e| environment(&e))?;
     install_access_log(access.clone());
@@ -74,7 +77,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(|e| environment(&e))?;
-    let outcome = run(&config, options, registry, access.as_ref(), &control);
+    let outcome = run(&config, options, &registry, access.as_ref(), &control);
     control.shutdown_timeout(CONTROL_SHUTDOWN);
     flush_records();
     if let Some(access) = access {
@@ -86,11 +89,11 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
 fn run(
     config: &Arc<Config>,
     options: ServeOptions,
-    registry: Registry,
+    registry: &Registry,
     access: Option<&Arc<AccessLog>>,
     control: &tokio::runtime::Runtime,
 ) -> Result<(), ServeError> {
-    let edge = Edge::bind(&config.server, &config.listeners, &registry)?;
+    let edge = Edge::bind(&config.server, &config.listeners, registry)?;
     let admin = control.block_on(Admin::bind(&config.admin))?;
     let shared = Shared {
         registry: registry.clone(),
@@ -98,10 +101,11 @@ fn run(
         mcp: Arc::new(McpState::new(&config.sessions)),
         ephemeral: OnceLock::new(),
     };
-    let config_metrics = ConfigMetrics::new(&registry);
+    let config_metrics = ConfigMetrics::new(registry);
     let runtime = Runtime::build(Arc::clone(config), 1, &shared, None)?;
     config_metrics.loaded(1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    let listeners: Vec<_> = edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
+    let listeners: Vec<_> =
+        edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
     let gateway = Gateway::new(Parts {
         runtime,
         shared,

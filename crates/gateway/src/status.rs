@@ -19,7 +19,8 @@ impl Gateway {
             .upstreams
             .iter()
             .map(|(kind, upstream)| {
-                let endpoints: Vec<Value> = upstream.endpoints().iter().map(|view| endpoint(view, now)).collect();
+                let endpoints: Vec<Value> =
+                    upstream.endpoints().iter().map(|view| endpoint(view, now)).collect();
                 json!({ "name": upstream.name(), "kind": kind.as_str(), "endpoints": endpoints })
             })
             .collect();

@@ -47,7 +47,8 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
 /// Printable ASCII without a quote or a backslash. A fold without an early end, so that it becomes vector code.
 #[inline]
 #[allow(clippy::needless_bitwise_bool, reason = "lazy operators would be branches")]
-fn is_plain(bytes: &[u8]) -> bool {
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    #[allow(clippy::manual_range_contains, reason = "four comparisons without a branch become vector code")]
     let special = |b: u8| (b < b' ') | (b >= 0x7f) | (b == b'"') | (b == b'\\');
     !bytes.iter().fold(false, |found, b| found | special(*b))
 }

@@ -50,7 +50,9 @@ impl Client {
                 "clientInfo": { "name": "holdfast-demo-client", "version": env!("CARGO_PKG_VERSION") },
             });
             client.request("initialize", None, params).await?;
-            client.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), "", None).await?;
+            client
+                .post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), "", None)
+                .await?;
         }
         Ok(client)
     }
@@ -65,7 +67,12 @@ impl Client {
             .ok_or_else(|| format!("an answer without text: {result}"))
     }
 
-    async fn request(&mut self, method: &str, name: Option<&str>, mut params: Value) -> Result<Value, String> {
+    async fn request(
+        &mut self,
+        method: &str,
+        name: Option<&str>,
+        mut params: Value,
+    ) -> Result<Value, String> {
         self.next_id += 1;
         if self.era == Era::Modern {
             params["_meta"] = json!({

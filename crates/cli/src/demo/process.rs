@@ -28,7 +28,8 @@ impl Replica {
             .args(["demo-server", "--name", name, "--port", &port.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
-        let stdout = child.stdout.take().ok_or_else(|| Failure::Environment("no pipe to a replica".into()))?;
+        let stdout =
+            child.stdout.take().ok_or_else(|| Failure::Environment("no pipe to a replica".into()))?;
         let mut lines = BufReader::new(stdout).lines();
         let line = tokio::time::timeout(START_TIMEOUT, lines.next_line())
             .await

@@ -77,7 +77,9 @@ impl Replica {
         };
         match serde_json::from_slice::<Value>(&body.to_bytes()) {
             Ok(message) if message.is_object() => self.dispatch(&message, session),
-            _ => reply(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "not a JSON-RPC message"), None),
+            _ => {
+                reply(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "not a JSON-RPC message"), None)
+            }
         }
     }
 
@@ -96,7 +98,11 @@ impl Replica {
                 return reply(StatusCode::BAD_REQUEST, &error, None);
             }
             (None, None) => {
-                return reply(StatusCode::BAD_REQUEST, &failure(id, -32600, "Mcp-Session-Id is missing"), None);
+                return reply(
+                    StatusCode::BAD_REQUEST,
+                    &failure(id, -32600, "Mcp-Session-Id is missing"),
+                    None,
+                );
             }
             (None, Some(session)) if !self.lock().contains(&session) => {
                 return reply(StatusCode::NOT_FOUND, &failure(id, -32600, "no such session"), None);

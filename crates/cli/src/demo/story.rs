@@ -111,8 +111,9 @@ async fn wait_for_return(view: &View, counts: &Counts, name: &str) -> Result<(),
 
 /// The gateway's configuration: what a person would write, with quick health checks and a quick breaker so that the story is short.
 fn config(port: u16, replicas: &[Replica]) -> String {
-    let endpoints: String =
+    let endpoints: Vec<String> =
         replicas.iter().map(|replica| format!("\n        - http://{}/mcp", replica.address)).collect();
+    let endpoints = endpoints.concat();
     format!(
         "server:
   host: 127.0.0.1

@@ -121,12 +121,10 @@ impl View {
             (true, 0) => "0".green().to_string(),
             (true, failed) => failed.red().bold().to_string(),
         };
-        let mut line = format!("  {:>8} calls   {failed} failed   ", inner.calls());
-        for (replica, calls) in &inner.answered {
-            line.push_str(&format!("{replica} {calls:<8}"));
-        }
-        line.push_str(&format!("p99 {:.1} ms", inner.quantile(0.99).as_secs_f64() * 1e3));
-        line
+        let each: Vec<String> =
+            inner.answered.iter().map(|(replica, calls)| format!("{replica} {calls:<8}")).collect();
+        let (calls, each, p99) = (inner.calls(), each.concat(), inner.quantile(0.99).as_secs_f64() * 1e3);
+        format!("  {calls:>8} calls   {failed} failed   {each}p99 {p99:.1} ms")
     }
 
     /// The totals, and whether the promise held.
@@ -152,7 +150,11 @@ impl View {
             self.line(&format!("\n{table}"));
         }
         if inner.failed > 0 {
-            return Err(Failure::Failed(format!("{} calls failed: {}", inner.failed, inner.errors.join("; "))));
+            return Err(Failure::Failed(format!(
+                "{} calls failed: {}",
+                inner.failed,
+                inner.errors.join("; ")
+            )));
         }
         if inner.answered.len() < 2 {
             return Err(Failure::Failed("only one replica ever answered".to_owned()));

@@ -76,8 +76,9 @@ pub(crate) fn decide(
     let (scheme, rest) = given.split_once(' ').unwrap_or_default();
     let matches = match operation {
         _ if scheme.eq_ignore_ascii_case("bearer") => same(rest.trim(), token.expose()),
-        Operation::Look if scheme.eq_ignore_ascii_case("basic") => basic_password(rest)
-            .is_some_and(|password| same(&password, token.expose())),
+        Operation::Look if scheme.eq_ignore_ascii_case("basic") => {
+            basic_password(rest).is_some_and(|password| same(&password, token.expose()))
+        }
         _ => false,
     };
     if matches { Ok(()) } else { Err(Refusal::BadToken) }
@@ -86,7 +87,9 @@ pub(crate) fn decide(
 /// What a path and method ask for; `None` is 404.
 pub(crate) fn operation(method: &Method, path: &str) -> Option<Operation> {
     match (method, path) {
-        (&Method::GET | &Method::HEAD, "/metrics" | "/health" | "/healthz" | "/ready") => Some(Operation::Probe),
+        (&Method::GET | &Method::HEAD, "/metrics" | "/health" | "/healthz" | "/ready") => {
+            Some(Operation::Probe)
+        }
         (&Method::GET | &Method::HEAD, "/" | "/status") => Some(Operation::Look),
         (&Method::POST, "/reload" | "/drain") => Some(Operation::Mutate),
         _ => None,
@@ -126,7 +129,12 @@ mod tests {
         headers
     }
 
-    fn with(operation: Operation, transport: Transport, host: &str, auth: Option<&str>) -> Result<(), Refusal> {
+    fn with(
+        operation: Operation,
+        transport: Transport,
+        host: &str,
+        auth: Option<&str>,
+    ) -> Result<(), Refusal> {
         decide(operation, transport, &headers(host, auth), Some(&Secret::new("a-long-admin-token")))
     }
 

@@ -75,7 +75,8 @@ impl Admin {
 
     /// Answers until the task is dropped.
     pub(crate) async fn run(self, gateway: Arc<Gateway>) {
-        let api = Arc::new(Api { gateway, token: self.token, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) });
+        let api =
+            Arc::new(Api { gateway, token: self.token, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) });
         let tcp = async {
             let Some(listener) = self.tcp else { return std::future::pending().await };
             loop {
@@ -137,10 +138,15 @@ impl Api {
         if let Err(refusal) = access::decide(operation, transport, &parts.headers, self.token.as_ref()) {
             return refuse(refusal, operation);
         }
-        if parts.method == Method::POST && http_body_util::BodyExt::collect(Limited::new(body, BODY_BYTES_MAX)).await.is_err() {
+        if parts.method == Method::POST
+            && http_body_util::BodyExt::collect(Limited::new(body, BODY_BYTES_MAX)).await.is_err()
+        {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "this operation takes no body\n");
         }
         match path {
+            "/metrics" if !self.gateway.runtime().config.observability.metrics.enabled => {
+                text(StatusCode::NOT_FOUND, "observability.metrics.enabled is false\n")
+            }
             "/metrics" => metrics(&self.gateway),
             "/health" => text(StatusCode::OK, "ok\n"),
             "/healthz" | "/ready" => ready(&self.gateway),
@@ -203,7 +209,8 @@ fn json(value: &serde_json::Value) -> Response<Full<Bytes>> {
 
 fn html(body: String) -> Response<Full<Bytes>> {
     let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", body);
-    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    let policy =
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
