@@ -49,7 +49,7 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
 #[allow(clippy::needless_bitwise_bool, reason = "lazy operators would be branches")]
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     #[allow(clippy::manual_range_contains, reason = "four comparisons without a branch become vector code")]
-    let special = |b: u8| (b < b' ') | (b >= 0x7f) | (b == b'"') | (b == b'\\');
+    let special = |b: u8| !(b' '..0x7f).contains(&b) | (b == b'"') | (b == b'\\');
     !bytes.iter().fold(false, |found, b| found | special(*b))
 }
 

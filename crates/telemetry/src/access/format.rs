@@ -2,7 +2,7 @@
 
 use super::{AccessRecord, record::McpCall};
 use crate::{
-    escape::{json_bytes, json_string, text_value, truncated},
+    escape::{is_plain, json_bytes, json_string, text_value, truncated},
     metrics::Label as _,
 };
 use std::{
@@ -99,7 +99,7 @@ macro_rules! key {
 pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &AccessRecord) {
     let mut line = Line { out, form };
     line.begin(stamp, record.started);
-    line.text(key!("request_id"), record.request_id.as_str());
+    line.bytes(key!("request_id"), record.request_id.as_bytes());
     if record.trace_id != 0 {
         line.key(key!("trace_id"));
         line.quoted(|out| hex(out, record.trace_id));
@@ -111,7 +111,7 @@ pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &A
     line.optional(key!("subject"), record.subject.as_deref());
     line.optional(key!("listener"), record.listener.as_deref());
     line.optional(key!("route"), record.route.as_deref());
-    line.text(key!("method"), record.method.as_str());
+    line.word(key!("method"), record.method.as_str());
     line.optional(key!("path"), record.target.as_ref().map(http::uri::PathAndQuery::path));
     line.number(key!("status"), u64::from(record.status));
     line.number(key!("bytes_in"), record.received());
@@ -125,7 +125,7 @@ pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &A
     if record.attempts > 0 {
         line.number(key!("attempts"), u64::from(record.attempts));
     }
-    line.text(key!("outcome"), record.outcome.as_str());
+    line.word(key!("outcome"), record.outcome.as_str());
     line.text(key!("reason"), record.reason);
     if let Some(mcp) = &record.mcp {
         line.mcp(mcp);
@@ -180,6 +180,26 @@ impl Line<'_> {
         match self.form {
             Form::Json => json_string(self.out, value),
             Form::Text => text_value(self.out, value),
+        }
+    }
+
+    /// A word that needs no escaping in any form: of the program's own, or a token (RFC 9110 section 5.6.2), which has neither
+    /// quotes nor backslashes.
+    fn word(&mut self, key: Key, word: &str) {
+        self.key(key);
+        self.quoted(|out| out.extend_from_slice(word.as_bytes()));
+    }
+
+    /// Bytes that are text, and hardly ever anything but plain ASCII: those need no look for UTF-8.
+    fn bytes(&mut self, key: Key, value: &[u8]) {
+        if value.is_empty() {
+            return;
+        }
+        if is_plain(value) && !value.contains(&b' ') {
+            self.key(key);
+            self.quoted(|out| out.extend_from_slice(value));
+        } else {
+            self.text(key, &String::from_utf8_lossy(value));
         }
     }
 

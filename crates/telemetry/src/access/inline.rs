@@ -21,6 +21,23 @@ impl<const N: usize> Inline<N> {
         Self { bytes, len: text.len() as u8 }
     }
 
+    /// A copy of at most the first `N` bytes of visible ASCII; empty if there is any other byte.
+    pub fn from_ascii(text: &[u8]) -> Self {
+        let () = Self::FITS;
+        let text = text.get(..N).unwrap_or(text);
+        if !text.iter().fold(true, |graphic, byte| graphic & byte.is_ascii_graphic()) {
+            return Self::default();
+        }
+        let mut bytes = [0; N];
+        bytes[..text.len()].copy_from_slice(text);
+        Self { bytes, len: text.len() as u8 }
+    }
+
+    /// The bytes of the text.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         // `new` copied whole characters, so this is always UTF-8.
