@@ -129,7 +129,7 @@ impl Made {
         let mut text = Vec::with_capacity(MADE_BYTES);
         let client = write_forwarded(&mut text, context.client, context.proto, host);
         let forwarded = 0..text.len();
-        text.extend_from_slice(context.id.as_str().as_bytes());
+        text.extend_from_slice(context.id.as_bytes());
         let id = forwarded.end..text.len();
         text.extend_from_slice(&context.trace.wire());
         let trace = id.end..text.len();

@@ -14,10 +14,10 @@ use holdfast_config as config;
 use holdfast_edge::{Body, ConnectionInfo, REQUEST_ID, RequestContext};
 use holdfast_resilience::Safety;
 use holdfast_telemetry::RouteMetrics;
-use holdfast_upstream::{Call, Reply, Target, Upstream, safety_of};
+use holdfast_upstream::{Call, CallError, Reply, Target, Upstream, safety_of};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{ALLOW, CONTENT_TYPE, MAX_FORWARDS},
+    header::{ALLOW, MAX_FORWARDS},
     uri::PathAndQuery,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -185,13 +185,14 @@ impl ApiRoute {
         call.hash = self.hashed.then(|| hash_of(context));
         call.streaming = found.event_stream;
         call.upgrade = upgrade.is_some();
-        self.call(call, Asked { context, connection, upgrade }).await
+        context.record.upstream = Some(Arc::clone(&self.upstream_name));
+        let sent = self.upstream.send(call).await;
+        self.answer(sent, Asked { context, connection, upgrade })
     }
 
-    async fn call(&self, call: Call, asked: Asked<'_>) -> Result<Response<Body>, Problem> {
+    fn answer(&self, sent: Result<Reply, CallError>, asked: Asked<'_>) -> Result<Response<Body>, Problem> {
         let context = &mut *asked.context;
-        context.record.upstream = Some(Arc::clone(&self.upstream_name));
-        let reply = match self.upstream.send(call).await {
+        let reply = match sent {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(route = %self.name, request_id = %context.id, %error, "no response from the upstream");
@@ -207,7 +208,7 @@ impl ApiRoute {
         scan::clean_response(&mut head.headers);
         // Whatever the upstream speaks, the client's connection speaks its own version.
         head.version = Version::HTTP_11;
-        context.record.streaming = is_event_stream(&head.headers);
+        context.record.streaming = reply.event_stream;
         Ok(Response::from_parts(head, Body::Reply(body)))
     }
 
@@ -224,7 +225,7 @@ impl ApiRoute {
         head.version = Version::HTTP_11;
         head.extensions.insert(Tunnelled);
         let record = TunnelRecord::new(asked.context, Arc::clone(&self.metrics));
-        let tunnel = Tunnel::new(client, upstream, self.tunnels, asked.connection.drain.clone(), record);
+        let tunnel = Tunnel::new(client, *upstream, self.tunnels, asked.connection.drain.clone(), record);
         // It outlives the request; it ends by its own limits, or with its worker.
         drop(tokio::spawn(tunnel.run()));
         Ok(Response::from_parts(head, Body::Empty))
@@ -282,14 +283,6 @@ fn safety(method: &Method, headers: &HeaderMap) -> Safety {
 /// The key of hash balancers: the client. The same in every process, so that all replicas agree.
 fn hash_of(context: &RequestContext) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(context.client)
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    const WANTED: &[u8] = b"text/event-stream";
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(..WANTED.len()))
-        .is_some_and(|start| start.eq_ignore_ascii_case(WANTED))
 }
 
 fn credential(route: &str, auth: &config::UpstreamAuth) -> Result<(HeaderName, HeaderValue), BuildError> {

@@ -14,7 +14,9 @@ pub struct Reply {
     /// Where the time went.
     pub timings: Timings,
     /// The connection after a 101 to a call that asked for an upgrade.
-    pub upgraded: Option<UpgradedIo>,
+    pub upgraded: Option<Box<UpgradedIo>>,
+    /// The body is an event stream (`Content-Type`).
+    pub event_stream: bool,
 }
 
 /// Durations of a call. Coarse sums for the access record, not a profile.

@@ -20,7 +20,10 @@ use std::{
 /// Read to its end, it gives the connection back and the verdict on the attempt. A body that the server cuts short
 /// (RFC 9112 section 8), or that pauses for too long, ends in an error. Dropped early, it closes the connection and
 /// judges nothing.
-pub struct ReplyBody {
+pub struct ReplyBody(Box<Inner>);
+
+/// Behind one pointer, because a response moves through every future between here and the client's connection.
+struct Inner {
     body: Incoming,
     held: Option<Held>,
     idle_max: Duration,
@@ -44,20 +47,27 @@ impl ReplyBody {
         now: Instant,
     ) -> Self {
         let idle = Alarm::new(clock::after(now, idle_max));
-        let mut this =
-            Self { body, held: Some(Held { hold, outcome, _place: place }), idle_max, idle, waiting: false };
+        let held = Some(Held { hold, outcome, _place: place });
+        let mut this = Box::new(Inner { body, held, idle_max, idle, waiting: false });
         if this.body.is_end_stream() {
             this.complete();
         }
-        this
+        Self(this)
     }
 
     /// The body of a response whose connection was handed over.
     pub(crate) fn empty(body: Incoming) -> Self {
         let idle = Alarm::new(clock::now());
-        Self { body, held: None, idle_max: Duration::ZERO, idle, waiting: false }
+        Self(Box::new(Inner { body, held: None, idle_max: Duration::ZERO, idle, waiting: false }))
     }
 
+    /// Reads what is already here, up to `limit` bytes, so that the connection of an unwanted response may be kept.
+    pub(crate) fn discard(self, limit: u64) {
+        self.0.discard(limit);
+    }
+}
+
+impl Inner {
     fn complete(&mut self) {
         if let Some(held) = self.held.take() {
             held.hold.complete(held.outcome);
@@ -70,8 +80,7 @@ impl ReplyBody {
         }
     }
 
-    /// Reads what is already here, up to `limit` bytes, so that the connection of an unwanted response may be kept.
-    pub(crate) fn discard(mut self, limit: u64) {
+    fn discard(mut self: Box<Self>, limit: u64) {
         if self.body.size_hint().lower() > limit {
             return self.give_up();
         }
@@ -105,7 +114,7 @@ impl Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
+        let this = &mut *self.get_mut().0;
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.waiting = false;
@@ -127,15 +136,15 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.body.size_hint()
     }
 }
 
-impl ReplyBody {
+impl Inner {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.held.is_none() {
             return Poll::Pending;

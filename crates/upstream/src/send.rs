@@ -54,7 +54,7 @@ struct Run<'a> {
 
 /// What an attempt came to, while the next one can still be made.
 enum Ended {
-    Response(Box<Reply>, Option<FailureKind>),
+    Response(Reply, Option<FailureKind>),
     Failed(Failure),
 }
 
@@ -289,7 +289,8 @@ impl<'a> Run<'a> {
     ) -> Ended {
         let Head { response, connection } = head;
         let outcome = verdict::of(response.status(), response.headers());
-        let streaming = self.streaming || verdict::is_event_stream(response.headers());
+        let event_stream = verdict::is_event_stream(response.headers());
+        let streaming = self.streaming || event_stream;
         let retryable = verdict::retryable(response.status(), outcome);
         hold.keep(connection);
         hold.head(outcome, streaming, now);
@@ -301,7 +302,8 @@ impl<'a> Run<'a> {
             self.upstream.body_idle_timeout
         };
         let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
-        Ended::Response(Box::new(self.reply(response, endpoint, timings, None)), retryable)
+        let reply = Reply { event_stream, ..self.reply(response, endpoint, timings, None) };
+        Ended::Response(reply, retryable)
     }
 
     /// The answer to an upgrade that was agreed to: the connection is handed over instead of a body.
@@ -321,9 +323,9 @@ impl<'a> Run<'a> {
         let timings = self.timings(progress, (begun, now));
         let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
         let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
-        let upgraded = Some(UpgradedIo::new(io, hold, place));
+        let upgraded = Some(Box::new(UpgradedIo::new(io, hold, place)));
         let response = response.map(ReplyBody::empty);
-        Ended::Response(Box::new(self.reply(response, endpoint, timings, upgraded)), None)
+        Ended::Response(self.reply(response, endpoint, timings, upgraded), None)
     }
 
     /// Where the time went, and the latency of the attempt for the metrics.
@@ -343,9 +345,9 @@ impl<'a> Run<'a> {
         response: http::Response<ReplyBody>,
         endpoint: EndpointKey,
         timings: Timings,
-        upgraded: Option<UpgradedIo>,
+        upgraded: Option<Box<UpgradedIo>>,
     ) -> Reply {
-        Reply { response, endpoint, attempts: self.number, timings, upgraded }
+        Reply { response, endpoint, attempts: self.number, timings, upgraded, event_stream: false }
     }
 
     /// The next endpoint and the pause before it, if another attempt is right. It is picked before the last response is
@@ -411,7 +413,7 @@ impl Ended {
 
     fn result(self) -> Result<Reply, CallError> {
         match self {
-            Self::Response(reply, _) => Ok(*reply),
+            Self::Response(reply, _) => Ok(reply),
             Self::Failed(failure) => Err(failure.error),
         }
     }
