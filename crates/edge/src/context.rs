@@ -66,7 +66,7 @@ impl RequestContext {
         let proto = client_proto(connection.proto(), connection.client, headers, &connection.trusted);
         let record = Box::new(AccessRecord {
             started: SystemTime::now(),
-            request_id: Inline::new(id.as_str()),
+            request_id: Inline::from_ascii(id.as_bytes()),
             trace_id: u128::from_be_bytes(trace.trace_id()),
             client: Some(client),
             listener: Some(Arc::clone(&connection.listener)),

@@ -45,5 +45,7 @@ pub use proxy_v2::fuzz_proxy_v2;
 pub use recorded::Recorded;
 pub use request_id::{MAX_REQUEST_ID_BYTES, REQUEST_ID, RequestId};
 pub use tls::{CertificateError, CertificateView, TlsError, UnknownSuite};
-pub use trace::{MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACEPARENT_BYTES, TRACESTATE, TraceContext};
+pub use trace::{
+    MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACEPARENT_BYTES, TRACESTATE, TraceContext,
+};
 pub use worker::{Hook, Hooks};

@@ -58,6 +58,11 @@ impl RequestId {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
 
+    /// The id as bytes: visible ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     /// The id as a header value.
     pub fn header_value(&self) -> HeaderValue {
         HeaderValue::from_bytes(&self.bytes[..usize::from(self.len)])

@@ -58,6 +58,10 @@ impl TraceContext {
 
     /// The context of a request: continued if `traceparent` is there once and valid, else new.
     pub fn of(headers: &HeaderMap, rng: &mut fastrand::Rng) -> Self {
+        // Most requests have none: one look-up, and no iterator.
+        if !headers.contains_key(TRACEPARENT) {
+            return Self::generate(rng);
+        }
         let mut values = headers.get_all(TRACEPARENT).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.as_bytes(), rng).unwrap_or_else(|| Self::generate(rng)),

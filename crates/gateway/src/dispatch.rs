@@ -3,7 +3,7 @@
 use crate::gateway::Gateway;
 use crate::local;
 use crate::metadata::WELL_KNOWN;
-use crate::runtime::{ApiEntry, McpRoute, Route, Runtime};
+use crate::runtime::{McpRoute, Route, Runtime};
 use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestContext};
 use holdfast_identity::{AuthError, Authenticator};
 use holdfast_resilience::Deadline;
@@ -38,7 +38,17 @@ impl Handler for Gateway {
             return runtime.metadata.get(path).map_or_else(local::no_route, local::metadata);
         }
         match runtime.routes.find(path) {
-            Some(Route::Api(entry)) => self.api(entry, request, connection).await,
+            Some(Route::Api(entry)) => {
+                // In place: a future of its own would copy request and context once more.
+                let mut request = request;
+                let route = (&entry.name, &entry.metrics);
+                let mut pending = Pending::new(&request, connection, route, &self.defaults);
+                let response = match identify(&entry.authenticator, &mut request, &mut pending.context) {
+                    Ok(()) => entry.route.handle(&mut pending.context, request, connection).await,
+                    Err(error) => local::unauthenticated(&error, None),
+                };
+                pending.finish(response)
+            }
             Some(Route::Mcp(route)) => Box::pin(self.mcp(&runtime, route, request, connection)).await,
             None => self.unrouted(&request, connection),
         }
@@ -57,20 +67,6 @@ impl Gateway {
             Method::GET | Method::HEAD => Some(response),
             _ => Some(local::method_not_allowed()),
         }
-    }
-
-    async fn api(
-        &self,
-        entry: &ApiEntry,
-        mut request: Request<Incoming>,
-        connection: &Arc<ConnectionInfo>,
-    ) -> Response<Body> {
-        let mut pending = Pending::new(&request, connection, (&entry.name, &entry.metrics), &self.defaults);
-        let response = match identify(&entry.authenticator, &mut request, &mut pending.context) {
-            Ok(()) => entry.route.handle(&mut pending.context, request, connection).await,
-            Err(error) => local::unauthenticated(&error, None),
-        };
-        pending.finish(response)
     }
 
     async fn mcp(

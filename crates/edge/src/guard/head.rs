@@ -239,9 +239,17 @@ fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 fn parse_length(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return None;
     }
+    let mut length = 0u64;
+    for digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        length = length.checked_mul(10)?.checked_add(u64::from(value))?;
+    }
     // Two values at the top of the range mean "chunked" and "until the end" to hyper.
-    std::str::from_utf8(digits).ok()?.parse::<u64>().ok().filter(|length| *length < u64::MAX - 1)
+    (length < u64::MAX - 1).then_some(length)
 }
