@@ -215,8 +215,14 @@ mod tests {
         headers.insert(HOST, HeaderValue::from_static("from-header"));
         let found = crate::scan::request(&headers);
         let ask = |uri: &str| host(&uri.parse().unwrap(), &headers, &found);
-        assert_eq!(ask("/x").unwrap().unwrap(), Host { value: HeaderValue::from_static("from-header"), in_header: true });
-        assert_eq!(ask("http://from-target:81/x").unwrap().unwrap(), Host { value: HeaderValue::from_static("from-target:81"), in_header: false });
+        assert_eq!(
+            ask("/x").unwrap().unwrap(),
+            Host { value: HeaderValue::from_static("from-header"), in_header: true }
+        );
+        assert_eq!(
+            ask("http://from-target:81/x").unwrap().unwrap(),
+            Host { value: HeaderValue::from_static("from-target:81"), in_header: false }
+        );
         assert_eq!(ask("http://user@from-target/x"), Err(BadHost));
     }
 

@@ -1,21 +1,20 @@
 //! The attempt path: pick, permit, attempt, outcome, and again if that is right.
 
+mod answer;
+
 use crate::{
-    Call, CallError, EndpointKey, Limit, Reply, ReplyBody, Timings, UpgradedIo,
-    attempt::{self, Ask, Failure, Head, Progress},
+    Call, CallError, EndpointKey, Limit, Reply,
+    attempt::{self, Ask, Failure, Progress},
     clock,
-    connect::Purpose,
     hold::{Hold, Place},
     set::EndpointSet,
     upstream::Upstream,
-    verdict,
 };
 use holdfast_resilience::{
-    Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Outcome,
-    Phase, Refused, Rng, Sent, Tried,
+    Attempt, AttemptFailure, Deadline, Decision, EndpointId, FailureKind, GiveUp, NoEndpointWhy, Phase,
+    Refused, Rng, Sent, Tried,
 };
 use holdfast_telemetry::metrics::{RetryBudgetLabel, Unroutable};
-use http::StatusCode;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -274,82 +273,6 @@ impl<'a> Run<'a> {
         Failure { error, ..failure }
     }
 
-    fn is_switching(&self, head: &Head) -> bool {
-        let switching = head.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        switching && self.ask.purpose == Purpose::Upgrade
-    }
-
-    fn answered(
-        &self,
-        head: Head,
-        mut hold: Hold,
-        place: Place,
-        progress: &Progress,
-        (begun, now): (Instant, Instant),
-    ) -> Ended {
-        let Head { response, connection } = head;
-        let outcome = verdict::of(response.status(), response.headers());
-        let event_stream = verdict::is_event_stream(response.headers());
-        let streaming = self.streaming || event_stream;
-        let retryable = verdict::retryable(response.status(), outcome);
-        hold.keep(connection);
-        hold.head(outcome, streaming, now);
-        let endpoint = hold.endpoint().key.clone();
-        let timings = self.timings(progress, (begun, now));
-        let idle = if streaming {
-            self.upstream.shared.stream_idle_timeout
-        } else {
-            self.upstream.body_idle_timeout
-        };
-        let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
-        let reply = Reply { event_stream, ..self.reply(response, endpoint, timings, None) };
-        Ended::Response(reply, retryable)
-    }
-
-    /// The answer to an upgrade that was agreed to: the connection is handed over instead of a body.
-    async fn switched(
-        &self,
-        head: Head,
-        mut hold: Hold,
-        place: Place,
-        progress: &Progress,
-        (begun, now): (Instant, Instant),
-    ) -> Ended {
-        let Head { mut response, connection } = head;
-        hold.keep(connection);
-        let outcome = verdict::of(response.status(), response.headers());
-        hold.head(outcome, self.streaming, now);
-        let endpoint = hold.endpoint().key.clone();
-        let timings = self.timings(progress, (begun, now));
-        let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
-        let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
-        let upgraded = Some(Box::new(UpgradedIo::new(io, hold, place)));
-        let response = response.map(ReplyBody::empty);
-        Ended::Response(self.reply(response, endpoint, timings, upgraded), None)
-    }
-
-    /// Where the time went, and the latency of the attempt for the metrics.
-    fn timings(&self, progress: &Progress, (begun, now): (Instant, Instant)) -> Timings {
-        let waited = now - begun;
-        self.upstream.metrics.first_byte.observe(waited);
-        let before = if self.number == 1 { Duration::ZERO } else { begun - self.start };
-        let connect = match progress.connected {
-            Some(at) if !progress.reused => at - begun,
-            Some(_) | None => Duration::ZERO,
-        };
-        Timings { before, connect, head: before + waited, reused: progress.reused }
-    }
-
-    fn reply(
-        &self,
-        response: http::Response<ReplyBody>,
-        endpoint: EndpointKey,
-        timings: Timings,
-        upgraded: Option<Box<UpgradedIo>>,
-    ) -> Reply {
-        Reply { response, endpoint, attempts: self.number, timings, upgraded, event_stream: false }
-    }
-
     /// The next endpoint and the pause before it, if another attempt is right. It is picked before the last response is
     /// thrown away: where nobody is left, that response is the answer.
     async fn again(&mut self, kind: FailureKind, sent: Sent, ours: bool) -> Option<(Hold, Duration)> {
@@ -390,15 +313,6 @@ impl<'a> Run<'a> {
             Decision::GiveUp(_) => None,
         }
     }
-}
-
-fn not_upgraded(hold: Hold) -> Ended {
-    let source = "the connection broke while it was upgraded".into();
-    let endpoint = hold.endpoint().key.clone();
-    let outcome = Outcome::Failed(FailureKind::Reset);
-    hold.end(outcome);
-    let error = CallError::Reset { endpoint, sent: Sent::Maybe, source };
-    Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
 }
 
 impl Ended {
