@@ -63,3 +63,17 @@ fn an_invited_call_that_fails_doubles_the_open_time_as_ever() {
     state.admit(start, &mut Rng::with_seed(3)).unwrap().finish(Outcome::Failed(FailureKind::Connect), start);
     assert_eq!(until(&state, start), first * 2);
 }
+
+#[test]
+fn an_endpoint_that_returns_is_not_held_to_the_penalties_of_its_death() {
+    let start = Instant::now();
+    let policy = EndpointPolicy { breaker: None, outlier: None, ..EndpointPolicy::default() };
+    let state = EndpointState::new(&policy, start);
+    state.admit(start, &mut Rng::with_seed(1)).unwrap().finish(Outcome::Failed(FailureKind::Reset), start);
+    assert!(state.latency(start).unwrap() >= Duration::from_secs(1), "the failure cost it");
+    for second in 1..=9 {
+        state.record_probe(second > 5, start + Duration::from_secs(second));
+    }
+    assert!(state.healthy());
+    assert_eq!(state.latency(start + Duration::from_secs(9)), None, "it starts anew");
+}

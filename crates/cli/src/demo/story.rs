@@ -79,7 +79,7 @@ async fn call_for_ever(gateway: std::net::SocketAddr, era: Era, counts: Arc<Coun
             match client.tool("whoami", json!({})).await {
                 Ok(replica) => counts.answered(&replica, start.elapsed()),
                 Err(error) => {
-                    counts.failed(&error);
+                    counts.failed(&format!("{era:?} client: {error}"));
                     break;
                 }
             }

@@ -139,6 +139,8 @@ impl EndpointState {
         }
         drop(hysteresis);
         if change == Some(HealthChange::BecameHealthy) {
+            // It is another process now, or a mended one: the penalties of the old one would keep it idle for a minute.
+            self.load.forget();
             self.ramp_start.store(at, Ordering::Release);
         }
         let invited = healthy && self.breaker.as_ref().is_some_and(|breaker| breaker.invite(at));
