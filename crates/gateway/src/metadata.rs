@@ -4,7 +4,7 @@
 //! header would choose the audience that clients ask tokens for.
 
 use bytes::Bytes;
-use holdfast_config::{Auth, Config, McpServer, RouteAuth};
+use holdfast_config::{Auth, Config, McpServer};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -27,7 +27,9 @@ impl Metadata {
             .servers
             .iter()
             .filter_map(|server| {
-                let Auth::Jwt(jwt) = effective_auth(config, server) else { return None };
+                let Auth::Jwt(jwt) = holdfast_identity::effective(&server.auth, &config.auth) else {
+                    return None;
+                };
                 let path = format!("{}/{}", config.mcp.path.trim_end_matches('/'), server.name);
                 let mut document = json!({
                     "resource": format!("{base}{path}"),
@@ -54,14 +56,5 @@ impl Metadata {
     pub(crate) fn url(config: &Config, server: &McpServer) -> Option<String> {
         let base = config.mcp.public_url.as_deref()?.trim_end_matches('/');
         Some(format!("{base}{WELL_KNOWN}{}/{}", config.mcp.path.trim_end_matches('/'), server.name))
-    }
-}
-
-/// A server's own rule, or the root's.
-pub(crate) fn effective_auth<'a>(config: &'a Config, server: &'a McpServer) -> &'a Auth {
-    match &server.auth {
-        RouteAuth::Inherit => &config.auth,
-        RouteAuth::Public => &Auth::None,
-        RouteAuth::Own(auth) => auth,
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     exchange::{Failure, Head, Outgoing},
     frame::{Frame, Kind, Member, fields},
     server::Server,
-    service::Shared,
+    shared::Shared,
 };
 use bytes::Bytes;
 use holdfast_edge::DrainHandle;

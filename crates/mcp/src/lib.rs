@@ -23,6 +23,7 @@ mod probe;
 mod reply;
 mod server;
 mod service;
+mod shared;
 mod source;
 mod state;
 

@@ -11,6 +11,7 @@ use crate::{
     reply,
     seal::{KeyRing, KeyRingError},
     server::Server,
+    shared::Shared,
     source::{SourceError, whole},
     state::McpState,
 };
@@ -32,19 +33,6 @@ const POST_ACCEPTS: [&str; 2] = ["application/json", "text/event-stream"];
 pub struct McpService {
     shared: Arc<Shared>,
     servers: BTreeMap<Box<str>, Arc<Server>>,
-}
-
-/// What all requests of a snapshot share.
-pub(crate) struct Shared {
-    pub(crate) ring: Arc<KeyRing>,
-    pub(crate) state: Arc<McpState>,
-    pub(crate) session_ttl: Duration,
-    pub(crate) keep_alive: Duration,
-    pub(crate) response_max: usize,
-    pub(crate) origins: OriginPolicy,
-    path: String,
-    message: Limits,
-    batch_max: usize,
 }
 
 /// The key ring of a configuration. A ring of one key that ends with the process if `sessions.ephemeral_key` is set and no key
@@ -126,7 +114,7 @@ impl McpService {
         } else {
             let caller = self.caller(ctx, parts.headers, server, &connection.drain);
             let response = self.route(ctx, &caller, &parts.method, body).await;
-            note(ctx, &caller);
+            note(ctx, &caller, response.status());
             response
         };
         with_cors(response, origin)
@@ -275,7 +263,7 @@ fn refused(ctx: &mut RequestContext, error: &McpError) -> Response<Body> {
     reply::error(error, None)
 }
 
-fn note(ctx: &mut RequestContext, caller: &Caller) {
+fn note(ctx: &mut RequestContext, caller: &Caller, status: StatusCode) {
     let notes = caller.notes.lock();
     let record = &mut ctx.record;
     record.upstream = Some(Arc::clone(&caller.server.name));
@@ -284,6 +272,8 @@ fn note(ctx: &mut RequestContext, caller: &Caller) {
     record.reason = notes.reason;
     record.streaming = notes.streaming;
     record.outcome = match notes.failure {
+        // Refused before a driver had anything to note: no session, a bad header.
+        None if status.is_client_error() => RecordOutcome::Rejected,
         None => RecordOutcome::Ok,
         Some(McpOutcome::Refused) => RecordOutcome::Rejected,
         Some(McpOutcome::Timeout) => RecordOutcome::Timeout,

@@ -5,7 +5,7 @@ use super::stream::log::StreamId;
 use crate::{
     frame::{Frame, Kind, Member, single_line},
     ids::{self, Epoch},
-    service::Shared,
+    shared::Shared,
     source::Event,
     token::EventId,
 };
