@@ -11,7 +11,17 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const MAX_REQUEST_ID_BYTES: usize = 64;
 
 const GENERATED_BYTES: usize = 32;
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// The two digits of every byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// The id of one request: visible ASCII without quotes, at most [`MAX_REQUEST_ID_BYTES`]. Kept inline, so it costs no allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,8 +95,7 @@ impl fmt::Display for RequestId {
 /// Writes `bytes` as lower-case hexadecimal digits; `out` is twice as long.
 pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
     for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
+        pair.copy_from_slice(&HEX[usize::from(*byte)]);
     }
 }
 
