@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 const NAME: &str = "<command line>";
 
 /// `serve --mcp NAME=URL... --http PREFIX=URL... --listen ADDRESS` as YAML. A name or prefix that is given several times
-/// has several endpoints. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load`] does.
+/// has several endpoints. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load()`] does.
 pub fn config_from_flags(
     mcp: &[(String, String)],
     http: &[(String, String)],

@@ -1,6 +1,6 @@
 //! One strict schema: load, validate, explain. Plain data, no handles.
 //!
-//! [`model`] is what every other crate reads; [`load`] makes it. A key is here only if some code obeys it.
+//! [`model`] is what every other crate reads; [`load()`] makes it. A key is here only if some code obeys it.
 //!
 //! The way of a file: YAML to a tree with places (`yaml`), the tree to typed values by the tables (`schema`, `decode`),
 //! several files into one (`decode::unite`), short forms into long ones (`canonical`), inheritance and defaults
