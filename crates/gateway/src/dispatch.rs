@@ -94,7 +94,11 @@ impl Gateway {
         };
         let response = match outcome {
             Ok(()) => route.service.handle(&mut pending.context, request, server, connection).await,
-            Err(error) => local::unauthenticated(&error, entry.metadata_url.as_deref()),
+            Err(error) => {
+                let refusal = local::unauthenticated(&error, entry.metadata_url.as_deref());
+                let authority = request.uri().authority().map(http::uri::Authority::as_str);
+                route.service.readable(refusal, request.headers(), authority, connection)
+            }
         };
         pending.finish(response)
     }

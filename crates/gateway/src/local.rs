@@ -46,7 +46,6 @@ pub(crate) fn unauthenticated(error: &AuthError, resource_metadata: Option<&str>
     let mut response = text(error.status(), &format!("{error}\n"));
     let headers = response.headers_mut();
     headers.insert(header::WWW_AUTHENTICATE, error.www_authenticate(resource_metadata));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
     response
 }
 

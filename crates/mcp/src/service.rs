@@ -88,6 +88,23 @@ impl McpService {
         reply::error(&error, None)
     }
 
+    /// Lets the page of an allowed origin read a refusal that was decided before [`Self::handle`]: a browser's client has to see the
+    /// challenge of a 401 to act on it. Any other origin gets the answer as it is, which a browser keeps from its page.
+    pub fn readable(
+        &self,
+        response: Response<Body>,
+        asked: &HeaderMap,
+        authority: Option<&str>,
+        connection: &ConnectionInfo,
+    ) -> Response<Body> {
+        let Some(origin) = asked.get(header::ORIGIN) else { return response };
+        let (local, tls) = (connection.local.ip(), connection.tls.is_some());
+        match self.shared.origins.check(asked, authority, local, tls) {
+            Ok(()) => with_cors(response, Some(origin.clone())),
+            Err(_) => response,
+        }
+    }
+
     /// Answers one request for `server`. The credential that authenticated the caller must have been removed; what is left of
     /// `Authorization` and cookies goes no further either.
     ///
