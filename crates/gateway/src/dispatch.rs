@@ -131,7 +131,7 @@ fn identify(
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     match authenticator.authenticate(request.headers(), unix) {
         Ok(principal) => {
-            context.record.subject = Some(Arc::clone(&principal.subject));
+            context.record.subject = Some(Arc::clone(principal.subject()));
             context.principal = principal;
             authenticator.strip(request.headers_mut());
             Ok(())

@@ -41,7 +41,7 @@ impl ApiKeys {
             let scopes = key.scopes.iter().map(|s| Box::from(s.as_str())).collect();
             let principal = Principal::new(ISSUER, &key.name, key.tenant.as_deref(), scopes)?;
             if let Some(other) = by_hash.insert(hash(secret), Arc::new(principal)) {
-                return Err(BuildError::SameKey(other.subject.to_string(), key.name.clone()));
+                return Err(BuildError::SameKey(other.subject().to_string(), key.name.clone()));
             }
         }
         Ok(Self { header, by_hash })

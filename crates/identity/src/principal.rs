@@ -9,14 +9,12 @@ pub(crate) const MAX_NAME_BYTES: usize = 1024;
 /// Who calls, as the route's rules see it. Holds names and scopes, never a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Who vouches: the token's `iss`, `api_key`, or `anonymous`.
-    pub issuer: Arc<str>,
-    /// Who it is, unique within the issuer.
-    pub subject: Arc<str>,
-    /// Tenant, if one is named.
-    pub tenant: Option<Arc<str>>,
-    /// What the caller may do.
-    pub scopes: Arc<[Box<str>]>,
+    issuer: Arc<str>,
+    subject: Arc<str>,
+    tenant: Option<Arc<str>>,
+    scopes: Arc<[Box<str>]>,
+    /// Of the three names, which never change: asked on every MCP request.
+    binding: [u8; 32],
 }
 
 /// A name that no principal may have.
@@ -40,25 +38,25 @@ impl Principal {
                 return Err(BadPrincipal { field });
             }
         }
-        Ok(Self {
+        Ok(Self::named(issuer, subject, tenant, scopes))
+    }
+
+    fn named(issuer: &str, subject: &str, tenant: Option<&str>, scopes: Vec<Box<str>>) -> Self {
+        Self {
+            binding: binding([Some(issuer), Some(subject), tenant]),
             issuer: issuer.into(),
             subject: subject.into(),
             tenant: tenant.map(Arc::from),
             scopes: scopes.into(),
-        })
+        }
     }
 
     /// Everyone, where nobody has to say who they are.
     pub fn anonymous() -> Arc<Self> {
         static ANONYMOUS: OnceLock<Arc<Principal>> = OnceLock::new();
-        Arc::clone(ANONYMOUS.get_or_init(|| {
-            Arc::new(Self {
-                issuer: "anonymous".into(),
-                subject: "anonymous".into(),
-                tenant: None,
-                scopes: Arc::from([]),
-            })
-        }))
+        Arc::clone(
+            ANONYMOUS.get_or_init(|| Arc::new(Self::named("anonymous", "anonymous", None, Vec::new()))),
+        )
     }
 
     /// Whether this is [`Principal::anonymous`].
@@ -71,24 +69,48 @@ impl Principal {
         self.scopes.iter().any(|have| &**have == scope)
     }
 
+    /// Who vouches: the token's `iss`, `api_key`, or `anonymous`.
+    pub fn issuer(&self) -> &Arc<str> {
+        &self.issuer
+    }
+
+    /// Who it is, unique within the issuer.
+    pub fn subject(&self) -> &Arc<str> {
+        &self.subject
+    }
+
+    /// Tenant, if one is named.
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// What the caller may do.
+    pub fn scopes(&self) -> &[Box<str>] {
+        &self.scopes
+    }
+
     /// SHA-256 over issuer, subject and tenant: what a session is bound to. Scopes are not part of it, since they are
     /// judged anew on each request.
     pub fn binding(&self) -> [u8; 32] {
-        let mut context = Context::new(&SHA256);
-        // Each part with its length in front, so that no two different triples give the same bytes.
-        for part in [Some(&self.issuer), Some(&self.subject), self.tenant.as_ref()] {
-            match part {
-                Some(name) => {
-                    context.update(&(name.len() as u64 + 1).to_be_bytes());
-                    context.update(name.as_bytes());
-                }
-                None => context.update(&0u64.to_be_bytes()),
-            }
-        }
-        let mut out = [0; 32];
-        out.copy_from_slice(context.finish().as_ref());
-        out
+        self.binding
     }
+}
+
+fn binding(names: [Option<&str>; 3]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    // Each part with its length in front, so that no two different triples give the same bytes.
+    for part in names {
+        match part {
+            Some(name) => {
+                context.update(&(name.len() as u64 + 1).to_be_bytes());
+                context.update(name.as_bytes());
+            }
+            None => context.update(&0u64.to_be_bytes()),
+        }
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn an_api_key_names_its_principal_in_either_place() {
     headers.insert("x-api-key", HeaderValue::from_static(KEY));
     for headers in [&headers, &bearer(KEY)] {
         let principal = authenticator.authenticate(headers, NOW).unwrap();
-        assert_eq!((&*principal.subject, principal.tenant.as_deref()), ("ci", Some("acme")));
+        assert_eq!((&**principal.subject(), principal.tenant()), ("ci", Some("acme")));
         assert!(principal.has_scope("read"));
     }
     for wrong in ["sk-0123456789abcde", "sk-0123456789abcdef0", "SK-0123456789ABCDEF", &"x".repeat(5000)] {

@@ -22,8 +22,8 @@ fn a_good_token_of_every_algorithm_names_its_principal() {
         let token = signer.sign(None, &claims_with(&json!({ "scope": "b a", "scp": ["a", "c"] })));
         for _ in 0..3 {
             let principal = ask(&authenticator, &token).unwrap();
-            assert_eq!((&*principal.issuer, &*principal.subject), ("mcp-gateway", "alice"));
-            let scopes: Vec<&str> = principal.scopes.iter().map(|s| &**s).collect();
+            assert_eq!((&**principal.issuer(), &**principal.subject()), ("mcp-gateway", "alice"));
+            let scopes: Vec<&str> = principal.scopes().iter().map(|s| &**s).collect();
             assert_eq!(scopes, ["a", "b", "c"]);
         }
     }
@@ -202,7 +202,7 @@ fn a_tenant_claim_that_is_configured_must_be_there() {
     cfg.tenant_claim = Some("org".into());
     let authenticator = Authenticator::build(&config::Auth::Jwt(cfg)).unwrap();
     let token = signer.sign(None, &claims_with(&json!({ "org": "acme" })));
-    assert_eq!(ask(&authenticator, &token).unwrap().tenant.as_deref(), Some("acme"));
+    assert_eq!(ask(&authenticator, &token).unwrap().tenant(), Some("acme"));
     for org in [json!({}), json!({ "org": 7 }), json!({ "org": ["acme"] })] {
         refused(&authenticator, &signer.sign(None, &claims_with(&org)), "no_tenant");
     }
