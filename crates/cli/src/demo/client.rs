@@ -54,6 +54,8 @@ impl Client {
                 .post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), "", None)
                 .await?;
         }
+        // As every client does first. The gateway reads along: a tool that says it only reads may be called again.
+        client.request("tools/list", None, json!({})).await?;
         Ok(client)
     }
 
