@@ -10,7 +10,6 @@ pub mod headers;
 pub mod ids;
 pub mod listing;
 pub mod origin;
-pub mod seal;
 pub mod sse;
 pub mod token;
 
@@ -27,6 +26,7 @@ mod shared;
 mod source;
 mod state;
 
+pub use holdfast_seal as seal;
 pub use server::{Server, ServerError};
 pub use service::{McpService, key_ring, with_cors};
 pub use state::{McpState, StateSizes};

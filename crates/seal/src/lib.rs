@@ -1,9 +1,11 @@
-//! Sealed tokens: state that a client carries for the gateway and can neither read nor change.
+//! Sealed tokens: state that a client carries for the gateway, or a store keeps for it, and neither can read nor change.
 //!
 //! `v1.<key id>.<base64url>`, visible ASCII only, so that a token fits a header, a cursor, a `requestState` or an SSE
 //! id. AES-256-GCM-SIV under a subkey of its own per purpose (HKDF-SHA-256); the header, the purpose and the caller's
 //! context are authenticated with it, so a token made for one use, server or principal opens for no other. The choice
-//! is argued in `docs/decisions/0006-sealed-tokens.md`.
+//! is argued in `docs/decisions/0006-sealed-tokens.md`. What a store keeps has the same cipher in a binary form: [`KeyRing::seal_value`].
+
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -37,13 +39,15 @@ pub enum Purpose {
     Task,
     /// SSE event ids
     EventId,
-    /// Messages between gateways
+    /// Handles between gateways
     Peer,
+    /// Values in a shared store
+    Store,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] =
-        [Self::Session, Self::Cursor, Self::RequestState, Self::Task, Self::EventId, Self::Peer];
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Cursor, Self::RequestState, Self::Task, Self::EventId, Self::Peer, Self::Store];
 
     /// Name in the key derivation and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -54,6 +58,7 @@ impl Purpose {
             Self::Task => "task",
             Self::EventId => "event_id",
             Self::Peer => "peer",
+            Self::Store => "store",
         }
     }
 }
@@ -134,7 +139,7 @@ impl KeyRing {
         sealed.extend_from_slice(&expires.to_be_bytes());
         sealed.extend_from_slice(payload);
         let (_, secret) = sealed.split_at_mut(NONCE_LEN);
-        let aad = Aad::from(associated(&head, purpose, context));
+        let aad = Aad::from(associated(head.as_bytes(), purpose, context));
         let tag = key.subkeys[purpose as usize]
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, secret)
             .map_err(|_| SealError)?;
@@ -153,7 +158,7 @@ impl KeyRing {
         let key = self.find(id.ok_or(Refused("format"))?).ok_or(Refused("unknown_key"))?;
         let mut sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused("format"))?;
         let (nonce, secret) = sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(Refused("format"))?;
-        let aad = Aad::from(associated(head, purpose, context));
+        let aad = Aad::from(associated(head.as_bytes(), purpose, context));
         let plain = key.subkeys[purpose as usize]
             .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, secret)
             .map_err(|_| Refused("tag"))?;
@@ -188,8 +193,8 @@ fn subkeys(secret: &[u8; 32]) -> Result<Vec<LessSafeKey>, KeyRingError> {
 }
 
 /// Each part behind its length, so that no two lists of parts give the same bytes.
-fn associated(head: &str, purpose: Purpose, context: &[u8]) -> Vec<u8> {
-    let parts = [head.as_bytes(), purpose.as_str().as_bytes(), context];
+fn associated(head: &[u8], purpose: Purpose, context: &[u8]) -> Vec<u8> {
+    let parts = [head, purpose.as_str().as_bytes(), context];
     let mut out = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         out.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -210,7 +215,8 @@ impl Refused {
         self.0
     }
 
-    pub(crate) const fn malformed() -> Self {
+    /// For a token that opened and holds what its reader does not understand.
+    pub const fn malformed() -> Self {
         Self("payload")
     }
 }

@@ -37,6 +37,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_value_opens_under_its_own_name_alone(value in proptest::collection::vec(any::<u8>(), 0..300), other in any::<Vec<u8>>()) {
+        let ring = ring(&["b2", "a1"]);
+        let sealed = ring.seal_value(b"journal:1", &value).unwrap();
+        prop_assert_eq!(ring.open_value(b"journal:1", &sealed).unwrap(), value);
+        prop_assert!(ring.open_value(&other, &sealed).is_err());
+    }
+
+    #[test]
+    fn a_change_of_any_byte_of_a_value_is_refused(at in 0usize..100, bit in 0u8..8) {
+        let ring = ring(&["b2", "a1"]);
+        let mut sealed = ring.seal_value(b"name", b"value").unwrap();
+        let at = at % sealed.len();
+        sealed[at] ^= 1 << bit;
+        prop_assert!(ring.open_value(b"name", &sealed).is_err());
+        prop_assert!(ring.open_value(b"name", &sealed[..at]).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_no_value(bytes in any::<Vec<u8>>()) {
+        prop_assert!(ring(&["a1"]).open_value(b"", &bytes).is_err());
+    }
+}
+
+#[test]
+fn a_value_outlives_the_change_of_the_sealing_key() {
+    let (old, both) = (ring(&["a1"]), ring(&["b22", "a1"]));
+    let sealed = old.seal_value(b"name", b"value").unwrap();
+    assert_eq!(both.open_value(b"name", &sealed).unwrap(), b"value");
+    let sealed = both.seal_value(b"name", b"value").unwrap();
+    assert_eq!(old.open_value(b"name", &sealed).unwrap_err().reason(), "unknown_key");
+}
+
 #[test]
 fn a_token_opens_for_its_purpose_and_context_alone() {
     let ring = ring(&["a1"]);
