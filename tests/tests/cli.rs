@@ -30,11 +30,14 @@ mcp:
 ";
 
 #[test]
-fn alone_the_demo_told_once_fails_no_call() -> Result {
+fn alone_the_demo_kills_a_replica_in_the_middle_of_calls_and_fails_none() -> Result {
     let output = run(&["demo", "--once", "--json"])?;
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     let verdict: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(verdict["failed"], 0, "{verdict}");
+    // Without these the kill would have shown nothing.
+    assert!(verdict["in_flight_at_kill"].as_u64() > Some(0), "{verdict}");
+    assert!(verdict["cut_by_kill"].as_u64() > Some(0), "{verdict}");
     assert!(verdict["calls"].as_u64() > Some(1000), "{verdict}");
     for replica in ["replica-1", "replica-2"] {
         assert!(verdict["answered"][replica].as_u64() > Some(0), "{verdict}");

@@ -100,7 +100,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
     /// Clients that call at the same time
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
     pub(crate) clients: u16,
     /// Machine-readable result (with --once)
     #[arg(long, requires = "once")]

@@ -3,6 +3,7 @@
 //! Three real processes besides this one. One replica is killed with SIGKILL under load; the calls go on.
 
 mod client;
+mod flight;
 mod process;
 pub(crate) mod server;
 mod story;

@@ -1,6 +1,8 @@
 //! The demo's processes: this very binary, started again. They end when their handle is dropped.
 
 use crate::exit::Failure;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,13 @@ impl Replica {
     /// Process id, for the story.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap_or_default()
+    }
+
+    /// SIGSTOP: its connections stay, nothing is answered any more. Only [`Replica::kill`] makes sense after it.
+    pub(crate) fn freeze(&self) -> Result<(), Failure> {
+        let failure = |why: &str| Failure::Environment(format!("cannot stop {}: {why}", self.name));
+        let id = self.child.id().ok_or_else(|| failure("it has ended"))?;
+        kill(Pid::from_raw(id.cast_signed()), Signal::SIGSTOP).map_err(|error| failure(error.desc()))
     }
 
     /// SIGKILL, and waits for the end.

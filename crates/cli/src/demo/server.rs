@@ -18,11 +18,14 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Largest request read.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Sessions kept; the demo never needs more, and a stranger cannot make it grow.
 const SESSIONS_MAX: usize = 10_000;
+/// How long a tool works: calls must take some time for a kill to come in their middle.
+const WORK: Duration = Duration::from_millis(5);
 /// The stateless version.
 const MODERN: &str = "2026-07-28";
 /// Versions with a handshake, newest first (MCP 2025-11-25, lifecycle: answer an unknown version with one we speak).
@@ -76,14 +79,14 @@ impl Replica {
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         };
         match serde_json::from_slice::<Value>(&body.to_bytes()) {
-            Ok(message) if message.is_object() => self.dispatch(&message, session),
+            Ok(message) if message.is_object() => self.dispatch(&message, session).await,
             _ => {
                 reply(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "not a JSON-RPC message"), None)
             }
         }
     }
 
-    fn dispatch(&self, message: &Value, session: Option<String>) -> Response<Full<Bytes>> {
+    async fn dispatch(&self, message: &Value, session: Option<String>) -> Response<Full<Bytes>> {
         let method = message["method"].as_str().unwrap_or_default();
         let Some(id) = message.get("id") else { return empty(StatusCode::ACCEPTED) };
         if method == "initialize" {
@@ -108,6 +111,9 @@ impl Replica {
                 return reply(StatusCode::NOT_FOUND, &failure(id, -32600, "no such session"), None);
             }
             (None, Some(_)) => {}
+        }
+        if method == "tools/call" {
+            tokio::time::sleep(WORK).await;
         }
         let Some(mut result) = tools::call(&self.name, method, &message["params"]) else {
             let status = if modern.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };

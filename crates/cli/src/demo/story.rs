@@ -1,6 +1,7 @@
 //! The story: calls flow, a replica is killed, no call fails, the replica returns.
 
 use super::client::{Client, Era};
+use super::flight::Flight;
 use super::process::{Gateway, Replica};
 use super::view::{Counts, View};
 use crate::args::DemoArgs;
@@ -14,6 +15,12 @@ use tokio::task::JoinSet;
 const SCENE: Duration = Duration::from_secs(3);
 /// Time the returning replica has to serve calls again.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time in which enough calls must be under way on a replica that is to be killed.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Enough: one call for this many clients.
+const BUSY_SHARE: u64 = 4;
+/// Pause between two looks at the gateway's metrics.
+const LOOK: Duration = Duration::from_millis(5);
 /// Pause of a client between two calls.
 const THINK: Duration = Duration::from_millis(4);
 /// Pause between two lines on the screen.
@@ -46,13 +53,16 @@ pub(crate) async fn tell(args: &DemoArgs) -> Result<(), Failure> {
     show(&view, &counts, SCENE).await;
     loop {
         let victim = replicas.remove(0);
-        let (name, port) = (victim.name.clone(), victim.address.port());
-        view.scene(&format!("kill -9 {} ({name}), in the middle of its calls", victim.id()));
+        let seen = catch_calls(&gateway, &victim, u64::from(args.clients)).await?;
+        let (name, address, id) = (victim.name.clone(), victim.address, victim.id());
         victim.kill().await?;
+        view.scene(&format!("kill -9 {id} ({name}), in the middle of {} calls", seen.now));
         show(&view, &counts, SCENE).await;
+        let cut = gateway.flight(address).await?.cut.saturating_sub(seen.cut);
+        counts.killed(seen.now, cut);
 
-        view.scene(&format!("start {name} again on port {port}"));
-        replicas.push(Replica::start(&name, port).await?);
+        view.scene(&format!("start {name} again on port {}", address.port()));
+        replicas.push(Replica::start(&name, address.port()).await?);
         wait_for_return(&view, &counts, &name).await?;
         show(&view, &counts, SCENE).await;
         if args.once {
@@ -95,6 +105,26 @@ async fn show(view: &View, counts: &Counts, time: Duration) {
         view.progress(counts);
     }
     view.settle(counts);
+}
+
+/// Freezes the replica and waits until the gateway waits for enough of its answers. None of these calls can end any more,
+/// so a kill cuts them all.
+async fn catch_calls(gateway: &Gateway, replica: &Replica, clients: u64) -> Result<Flight, Failure> {
+    let enough = (clients / BUSY_SHARE).max(1);
+    let end = Instant::now() + BUSY_TIMEOUT;
+    replica.freeze()?;
+    loop {
+        // First, so that the gateway has read the answers that were sent before.
+        tokio::time::sleep(LOOK).await;
+        let flight = gateway.flight(replica.address).await?;
+        if flight.now >= enough {
+            return Ok(flight);
+        }
+        if Instant::now() > end {
+            let name = &replica.name;
+            return Err(Failure::Failed(format!("{name} did not get {enough} calls at once within 20 s")));
+        }
+    }
 }
 
 async fn wait_for_return(view: &View, counts: &Counts, name: &str) -> Result<(), Failure> {

@@ -22,6 +22,8 @@ pub(crate) struct Counts(Mutex<Inner>);
 struct Inner {
     answered: BTreeMap<String, u64>,
     failed: u64,
+    in_flight: u64,
+    cut: u64,
     errors: Vec<String>,
     samples: Vec<Duration>,
     next_sample: usize,
@@ -48,6 +50,13 @@ impl Counts {
         if inner.errors.len() < ERRORS_MAX && !inner.errors.iter().any(|known| known == error) {
             inner.errors.push(error.to_owned());
         }
+    }
+
+    /// A replica was killed in the middle of `in_flight` calls; the gateway lost the connection of `cut` of them.
+    pub(crate) fn killed(&self, in_flight: u64, cut: u64) {
+        let mut inner = self.lock();
+        inner.in_flight += in_flight;
+        inner.cut += cut;
     }
 
     /// Answers of one replica.
@@ -133,7 +142,7 @@ impl View {
         let (p50, p99) = (inner.quantile(0.5).as_secs_f64() * 1e3, inner.quantile(0.99).as_secs_f64() * 1e3);
         if self.json {
             let object = json!({ "calls": inner.calls(), "failed": inner.failed, "answered": inner.answered,
-                "p50_ms": p50, "p99_ms": p99, "errors": inner.errors });
+                "in_flight_at_kill": inner.in_flight, "cut_by_kill": inner.cut, "p50_ms": p50, "p99_ms": p99, "errors": inner.errors });
             writeln!(std::io::stdout(), "{object}")?;
         } else {
             let mut table = Table::new();
@@ -142,6 +151,8 @@ impl View {
                 table.add_row([format!("answered by {replica}"), calls.to_string()]);
             }
             table.add_row(["calls in all".to_owned(), inner.calls().to_string()]);
+            table.add_row(["in flight on the killed replica".to_owned(), inner.in_flight.to_string()]);
+            table.add_row(["calls cut by the kill".to_owned(), inner.cut.to_string()]);
             table.add_row(["failed".to_owned(), inner.failed.to_string()]);
             table.add_row(["p50 / p99".to_owned(), format!("{p50:.1} / {p99:.1} ms")]);
             if let Some(column) = table.column_mut(1) {
@@ -158,6 +169,9 @@ impl View {
         }
         if inner.answered.len() < 2 {
             return Err(Failure::Failed("only one replica ever answered".to_owned()));
+        }
+        if inner.cut == 0 {
+            return Err(Failure::Failed("the kill met no call, so it showed nothing".to_owned()));
         }
         Ok(())
     }
