@@ -3,7 +3,7 @@
 use crate::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Request, StatusCode, client::conn::http1};
+use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{
     fmt,
@@ -83,27 +83,39 @@ impl Caller {
         answer
     }
 
+    /// Sends one request, reads the head of the answer, and hangs up.
+    pub async fn head(&mut self, request: Request<Full<Bytes>>) -> std::result::Result<StatusCode, Broken> {
+        let answer = tokio::time::timeout(LIMIT, self.begin(request)).await.unwrap_or(Err(Broken::Slow));
+        self.sender = None;
+        Ok(answer?.status())
+    }
+
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> std::result::Result<Reply, Broken> {
+        let (head, body) = self.begin(request).await?.into_parts();
+        let body = body.collect().await.map_err(|why| Broken::Sent(story(&why)))?;
+        Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+    }
+
+    async fn begin(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> std::result::Result<Response<Incoming>, Broken> {
         let mut request = request;
         // A kept connection that was closed while idle hands the request back unsent; that is no retry.
         loop {
             let fresh = self.sender.is_none();
             let sender = self.connected().await?;
-            let answer = match sender.try_send_request(request).await {
-                Ok(answer) => answer,
+            match sender.try_send_request(request).await {
+                Ok(answer) => return Ok(answer),
                 Err(mut refused) => match refused.take_message() {
                     Some(unsent) if !fresh => {
                         request = unsent;
                         self.sender = None;
-                        continue;
                     }
                     Some(_) => return Err(Broken::Connect(refused.error().to_string())),
                     None => return Err(Broken::Sent(story(refused.error()))),
                 },
-            };
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await.map_err(|why| Broken::Sent(story(&why)))?;
-            return Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() });
+            }
         }
     }
 

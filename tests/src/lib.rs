@@ -15,6 +15,9 @@ pub mod mcp;
 pub mod metrics;
 pub mod place;
 pub mod process;
+pub mod replicas;
+pub mod sessions;
+pub mod streaming;
 pub mod tools;
 pub mod wait;
 

@@ -134,17 +134,45 @@ impl Client {
 
     /// Goes on with a paused stream at another replica of the gateway, and gives the result of the last call.
     pub async fn resume(&mut self, address: SocketAddr, event: &str) -> Result<Value, Failure> {
+        self.go_to(address);
+        let mut request = self.bare(Method::GET)?;
+        let event =
+            event.parse().map_err(|_| Failure::Wrong(format!("an event id no header can hold: {event}")))?;
+        request.headers_mut().insert("last-event-id", event);
+        let reply = self.caller.send(request).await.map_err(Failure::Broken)?;
+        read(&reply, self.next)
+    }
+
+    /// Sends the next request to another replica of the gateway.
+    pub fn go_to(&mut self, address: SocketAddr) {
         self.caller = Caller::new(address);
         self.host = address.to_string();
-        let request = Request::get(&self.path)
+    }
+
+    /// Opens the session's listening stream and hangs up at once; gives the status.
+    pub async fn listen(&mut self) -> Result<u16, Failure> {
+        let request = self.bare(Method::GET)?;
+        let status = self.caller.head(request).await.map_err(Failure::Broken)?;
+        Ok(status.as_u16())
+    }
+
+    /// Ends the session by DELETE and gives the status.
+    pub async fn end(&mut self) -> Result<u16, Failure> {
+        let request = self.bare(Method::DELETE)?;
+        let reply = self.caller.send(request).await.map_err(Failure::Broken)?;
+        Ok(reply.status.as_u16())
+    }
+
+    fn bare(&self, method: Method) -> Result<Request<Full<Bytes>>, Failure> {
+        Request::builder()
+            .method(method)
+            .uri(&self.path)
             .header(header::HOST, &self.host)
             .header(header::ACCEPT, "text/event-stream")
             .header("mcp-protocol-version", LEGACY)
             .header("mcp-session-id", self.session.as_deref().unwrap_or_default())
-            .header("last-event-id", event);
-        let request = request.body(Full::default()).map_err(|why| Failure::Wrong(why.to_string()))?;
-        let reply = self.caller.send(request).await.map_err(Failure::Broken)?;
-        read(&reply, self.next)
+            .body(Full::default())
+            .map_err(|why| Failure::Wrong(why.to_string()))
     }
 
     /// Lists the tools and gives how many there are.

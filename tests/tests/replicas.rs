@@ -1,0 +1,144 @@
+//! Replicas of the gateway die by SIGKILL under load: no session is lost, and what fails was in flight on the dead one.
+
+#![allow(clippy::print_stdout, reason = "prints the tables that people read")]
+
+use holdfast_tests::{
+    Result,
+    fixture::{Fixture, Options},
+    gateway::Config,
+    load,
+    mcp::{Client, Era, Failure},
+    replicas::{Kill, Replicas},
+    sessions::{Counts, Plan, Sessions},
+    soak,
+};
+use std::time::{Duration, Instant};
+
+/// A killed replica stays away for this long.
+const AWAY: Duration = Duration::from_secs(1);
+/// Time the sessions get to end the streams they are in.
+const END: Duration = Duration::from_mins(2);
+
+fn config(servers: &[&Fixture], extra: &str) -> Config {
+    let endpoints: Vec<String> = servers.iter().map(|server| server.mcp()).collect();
+    Config::default().root(&format!(
+        "mcp:\n  servers:\n    - {{name: tools, session: replayable, endpoints: [{}]}}\n{extra}",
+        endpoints.join(", ")
+    ))
+}
+
+/// Kills one replica after the other, on the beat.
+async fn strike(replicas: &mut Replicas, kills: usize, every: Duration) -> Result<Vec<Kill>> {
+    let count = replicas.gateways().len();
+    let mut beat = tokio::time::interval(every);
+    beat.tick().await;
+    let mut done = Vec::new();
+    for _ in 0..kills {
+        beat.tick().await;
+        let index = fastrand::usize(..count);
+        let kill = replicas.kill(index)?;
+        done.push(kill);
+        tokio::time::sleep_until((kill.before + AWAY).into()).await;
+        replicas.restart(index).await?;
+    }
+    beat.tick().await;
+    Ok(done)
+}
+
+/// Stories of streams, counted.
+#[derive(Debug, Default)]
+struct Streams {
+    whole: usize,
+    resumed: usize,
+    repeated: usize,
+    missing: u64,
+    unnamed: usize,
+    lost: Vec<String>,
+    innocent: Vec<String>,
+}
+
+fn judge(counts: &Counts, kills: &[Kill], count_to: u64) -> Streams {
+    let mut streams = Streams::default();
+    for told in counts.streams() {
+        let story = &told.story;
+        streams.repeated += story.repeated();
+        streams.unnamed += story.told.iter().filter(|(_, named)| !named).count();
+        let answered = story.answer == Some(Ok(count_to.to_string()));
+        if answered {
+            streams.whole += 1;
+            streams.missing += story.missing() + (count_to - story.told.last().map_or(0, |(last, _)| *last));
+            streams.resumed += usize::from(story.resumed > 0);
+            continue;
+        }
+        let line = format!(
+            "session {}: {:?} {:?} after {} events",
+            told.session,
+            story.answer,
+            story.lost,
+            story.told.len()
+        );
+        if !kills.iter().any(|kill| kill.met(told.began, told.ended)) {
+            streams.innocent.push(line.clone());
+        }
+        streams.lost.push(line);
+    }
+    streams
+}
+
+fn innocent(counts: &Counts, kills: &[Kill]) -> Vec<String> {
+    let failures = counts.lists.failures();
+    let unmet =
+        failures.iter().filter(|failed| !kills.iter().any(|kill| kill.met(failed.began, failed.ended)));
+    unmet.map(|failed| format!("{}: {}", failed.id, failed.why)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_replicas_die_and_every_session_goes_on() -> Result {
+    let (sessions, kills, every) = if soak() { (1000, 28, 10) } else { (120, 4, 5) };
+    let (one, two) =
+        tokio::try_join!(Fixture::start(Options::named("one")), Fixture::start(Options::named("two")))?;
+    let mut replicas = Replicas::start((0..3).map(|_| config(&[&one, &two], "")).collect()).await?;
+    let plan = Plan {
+        address: replicas.address(),
+        path: "/mcp/tools".to_owned(),
+        sessions,
+        stream_every: 4,
+        count_to: 20,
+        count_ms: 100,
+        pause: Duration::from_millis(if soak() { 1000 } else { 200 }),
+    };
+    let crowd = Sessions::start(&plan).await?;
+    let kills = strike(&mut replicas, kills, Duration::from_secs(every)).await?;
+    let counts = crowd.finish(END).await?;
+    load::print(
+        &format!("{sessions} sessions, {} kills of a replica", kills.len()),
+        &[&counts.lists, &counts.lost],
+    );
+    let streams = judge(&counts, &kills, plan.count_to);
+    println!("streams: {streams:#?}");
+    assert_eq!(counts.lost.bad(), 0, "sessions were lost: {:?}\n{}", counts.lost.failures(), replicas.logs());
+    let unmet = innocent(&counts, &kills);
+    assert!(unmet.is_empty(), "requests failed that no kill met: {unmet:#?}\n{}", replicas.logs());
+    assert!(streams.innocent.is_empty(), "{:#?}\n{}", streams.innocent, replicas.logs());
+    assert_eq!((streams.repeated, streams.missing), (0, 0), "events came twice or never");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_of_one_region_goes_on_in_another_that_shares_only_the_key_ring() -> Result {
+    let server = Fixture::start(Options::named("one")).await?;
+    let region = |name: &str| config(&[&server], &format!("ha: {{region: {name}}}\n"));
+    let replicas = Replicas::start(vec![region("x"), region("y")]).await?;
+    let [x, y] = replicas.gateways() else { unreachable!("two replicas") };
+    let mut client = Client::new(x.address, "/mcp/tools", Era::Legacy);
+    client.open().await?;
+    client.list_tools().await?;
+    client.go_to(y.address);
+    let began = Instant::now();
+    assert!(client.list_tools().await? > 0, "POST");
+    assert_eq!(client.listen().await?, 200, "GET");
+    assert_eq!(client.end().await?, 204, "DELETE");
+    assert!(matches!(client.list_tools().await, Err(Failure::Status(404, _))), "the session is over");
+    println!("the other region served it within {:?}", began.elapsed());
+    Ok(())
+}
