@@ -1,11 +1,12 @@
 //! One attempt: a connection, the request on it, the response head.
 
 use crate::{
-    BoxError, Call, CallError, Limit, Target, clock,
+    Call, CallError, Limit, Target, clock,
     connect::{ConnectError, Purpose},
     connection::{Connection, SendFailure},
     endpoint::Endpoint,
-    expect,
+    expect::{self, Opener},
+    h1::{RequestHead, Rest},
     out_body::{OutBody, Source},
     pool::Checkout,
     shared::Shared,
@@ -50,7 +51,9 @@ pub(crate) struct Progress {
 
 /// A response head and the connection that carries its body.
 pub(crate) struct Head {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<()>,
+    /// The body where hyper reads it: over HTTP/2.
+    pub(crate) incoming: Option<Incoming>,
     pub(crate) connection: Connection,
 }
 
@@ -65,12 +68,14 @@ pub(crate) struct Failure {
 
 impl Ask {
     pub(crate) fn new(call: Call) -> Self {
+        let body = Source::new(call.body);
         Self {
             method: call.method,
             target: call.target,
-            expects: expect::is_expected(&call.headers),
+            // A body that is here, or none, is not held back.
+            expects: body.is_stream() && expect::is_expected(&call.headers),
             headers: call.headers,
-            body: Source::new(call.body),
+            body,
             safety: call.safety,
             purpose: if call.upgrade { Purpose::Upgrade } else { Purpose::Requests },
         }
@@ -81,30 +86,39 @@ impl Ask {
         self.safety == Safety::Unsafe || self.body.is_stream()
     }
 
-    fn request(&self, endpoint: &Endpoint, http2: bool) -> Result<Request<OutBody>, CallError> {
+    /// The head of an HTTP/1.1 request: written from the call itself, whose headers no attempt copies.
+    fn head<'a>(&'a self, endpoint: &'a Endpoint) -> RequestHead<'a> {
+        RequestHead {
+            method: &self.method,
+            target: endpoint.url.parts(&self.target),
+            headers: &self.headers,
+            host: endpoint.host_header(),
+        }
+    }
+
+    /// The body for one attempt, held back where the server shall say first that it wants it.
+    fn out_body(&self) -> (OutBody, Option<Opener>) {
+        let gate = self.expects.then(|| expect::gate(clock::now()));
+        let (gate, opener) = gate.unzip();
+        (self.body.attempt(gate), opener)
+    }
+
+    fn http2_request(&self, endpoint: &Endpoint) -> Result<Request<OutBody>, CallError> {
         let path = endpoint.url.join(&self.target).ok_or(CallError::Target)?;
         let mut headers = self.headers.clone();
-        let uri = if http2 {
-            // `:authority` instead of Host (RFC 9113 section 8.3.1).
-            let host = headers.remove(header::HOST);
-            let authority = host.as_ref().unwrap_or(endpoint.host_header()).as_bytes();
-            let scheme = if endpoint.place.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-            Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()
-        } else {
-            if !headers.contains_key(header::HOST) {
-                headers.insert(header::HOST, endpoint.host_header().clone());
-            }
-            Uri::builder().path_and_query(path).build()
-        };
-        let gate = (self.expects && self.body.is_stream()).then(|| expect::gate(clock::now()));
-        let (gate, opener) = gate.unzip();
-        let mut request = Request::new(self.body.attempt(gate));
+        // `:authority` instead of Host (RFC 9113 section 8.3.1).
+        let host = headers.remove(header::HOST);
+        let authority = host.as_ref().unwrap_or(endpoint.host_header()).as_bytes();
+        let scheme = if endpoint.place.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+        let (body, opener) = self.out_body();
+        let mut request = Request::new(body);
         if let Some(opener) = opener {
             expect::watch(&mut request, opener);
         }
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri.map_err(|_| CallError::Target)?;
-        *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -125,6 +139,10 @@ pub(crate) async fn make(
     begun: Instant,
     progress: &mut Progress,
 ) -> Result<Head, Failure> {
+    // It could only be a tunnel through the endpoint (RFC 9110 section 9.3.6), and no target of ours has its form.
+    if ask.method == Method::CONNECT {
+        return Err(Failure::local(CallError::Target));
+    }
     let mut stale = 0;
     loop {
         let fresh = ask.purpose == Purpose::Upgrade || stale == STALE_MAX;
@@ -135,13 +153,13 @@ pub(crate) async fn make(
         };
         progress.connected = Some(now);
         progress.reused = connection.is_reused();
-        if progress.reused && (ask.is_delicate() || connection.idle_for(now) >= VERIFY_IDLE) {
-            connection.verify_before_write();
+        let doubtful = progress.reused && (ask.is_delicate() || connection.is_idle_since(VERIFY_IDLE, now));
+        if doubtful && stale < STALE_MAX && !connection.verify() {
+            stale += 1;
+            continue;
         }
-        let request = ask.request(endpoint, connection.is_http2()).map_err(Failure::local)?;
-        progress.sent = Sent::Maybe;
-        match connection.send(request).await {
-            Ok(response) => return Ok(Head { response, connection }),
+        match exchange(ask, endpoint, &mut connection, progress).await? {
+            Ok((response, incoming)) => return Ok(Head { response, incoming, connection }),
             Err(failure) if failure.unsent => {
                 progress.sent = Sent::Nothing;
                 if !(progress.reused && failure.stale && ask.body.is_whole() && stale < STALE_MAX) {
@@ -154,9 +172,36 @@ pub(crate) async fn make(
     }
 }
 
+type Exchanged = Result<(Response<()>, Option<Incoming>), SendFailure>;
+
+/// The request on its way, up to the response head.
+async fn exchange(
+    ask: &Ask,
+    endpoint: &Endpoint,
+    connection: &mut Connection,
+    progress: &mut Progress,
+) -> Result<Exchanged, Failure> {
+    Ok(match connection {
+        Connection::Http1(connection) => {
+            let (body, opener) = ask.out_body();
+            progress.sent = Sent::Maybe;
+            connection.send(&ask.head(endpoint), Rest { body, opener }).await.map(|response| (response, None))
+        }
+        Connection::Http2(lease) => {
+            let request = ask.http2_request(endpoint).map_err(Failure::local)?;
+            progress.sent = Sent::Maybe;
+            let sent = Box::pin(lease.send(request)).await;
+            sent.map(|response| {
+                let (head, body) = response.into_parts();
+                (Response::from_parts(head, ()), Some(body))
+            })
+        }
+    })
+}
+
 fn broken(failure: SendFailure, endpoint: &Endpoint, ask: &Ask) -> Failure {
-    let source: BoxError = failure.error.into();
-    if ask.body.has_failed() {
+    let source = failure.error;
+    if failure.ours || ask.body.has_failed() {
         return Failure::local(CallError::RequestBody { source });
     }
     let sent = if failure.unsent && ask.body.is_whole() { Sent::Nothing } else { Sent::Maybe };

@@ -1,17 +1,19 @@
 //! Opening connections.
 //!
-//! The seam is [`Connector`]: from a place to an open HTTP connection. [`HyperConnector`] is its first implementation.
+//! The seam is [`Connector`]: from a place to an open HTTP connection. [`TcpConnector`] opens sockets, and speaks HTTP/1.1
+//! by our own codec and HTTP/2 by hyper's.
 
 use crate::{
     BoxError,
-    connection::{Connection, Http1, Http2},
-    io::{Io, Stream, Wire},
+    connection::{Connection, Http2},
+    h1::Http1,
+    io::{Io, Stream, Tcp},
     out_body::OutBody,
     pool::Pool,
     slots::Slot,
     tls::TlsClient,
 };
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -84,10 +86,10 @@ pub(crate) trait Connector: Send + Sync {
     ) -> Connecting<'a>;
 }
 
-/// Connections of hyper's codecs, each driven by a task on the runtime that opened it.
-pub(crate) struct HyperConnector;
+/// Connections over TCP and TLS. HTTP/1.1 runs in the task of its request, HTTP/2 in one on the runtime that opened it.
+pub(crate) struct TcpConnector;
 
-impl Connector for HyperConnector {
+impl Connector for TcpConnector {
     fn connect<'a>(
         &'a self,
         place: &'a Place,
@@ -103,16 +105,15 @@ impl Connector for HyperConnector {
                     Http2Use::Never => false,
                     Http2Use::Negotiate => stream.negotiated_http2(),
                 };
-            let wire = Arc::<Wire>::default();
-            let io = TokioIo::new(Io::new(stream, Arc::clone(&wire), slot));
-            if http2 { speak_http2(io, pool).await } else { speak_http1(io, purpose, wire).await }
+            let io = Io::new(stream, Some(slot));
+            if http2 { speak_http2(io, pool).await } else { Ok(Connection::Http1(Http1::new(io))) }
         })
     }
 }
 
 /// TCP, and TLS where the place asks for it. Also what probes use.
 pub(crate) async fn open(place: &Place, purpose: Purpose) -> Result<Stream, ConnectError> {
-    let tcp = open_tcp(&place.addresses).await.map_err(ConnectError::Tcp)?;
+    let tcp = Tcp::new(open_tcp(&place.addresses).await.map_err(ConnectError::Tcp)?);
     let Some((client, name)) = &place.tls else { return Ok(Stream::Plain(tcp)) };
     let plain_only = purpose == Purpose::Upgrade || place.http2 == Http2Use::Never;
     let config = if plain_only { &client.http1 } else { &client.any };
@@ -137,29 +138,14 @@ pub(crate) async fn open_tcp(addresses: &[SocketAddr]) -> Result<TcpStream, BoxE
     Err(last)
 }
 
-async fn speak_http1(io: TokioIo<Io>, purpose: Purpose, wire: Arc<Wire>) -> Result<Connection, ConnectError> {
-    // hyper's own limits stay: 100 header lines, and a read buffer of about 400 KiB for them. A limit that is set makes
-    // it allocate for every response.
-    let (sender, connection) = http1::Builder::new()
-        .handshake::<_, OutBody>(io)
-        .await
-        .map_err(|error| ConnectError::Tcp(error.into()))?;
-    // The error of a connection reaches its request; without a request it tells of an idle close.
-    let task = match purpose {
-        Purpose::Requests => tokio::spawn(async move { drop(connection.await) }),
-        Purpose::Upgrade => tokio::spawn(async move { drop(connection.with_upgrades().await) }),
-    };
-    Ok(Connection::Http1(Http1::new(sender, task.abort_handle(), wire)))
-}
-
-async fn speak_http2(io: TokioIo<Io>, pool: &Arc<Pool>) -> Result<Connection, ConnectError> {
+async fn speak_http2(io: Io, pool: &Arc<Pool>) -> Result<Connection, ConnectError> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(H2_PING_TIMEOUT)
-        .handshake::<_, OutBody>(io)
+        .handshake::<_, OutBody>(TokioIo::new(io))
         .await
         .map_err(|error| ConnectError::Tcp(error.into()))?;
     let streams_max = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
@@ -173,13 +159,4 @@ async fn speak_http2(io: TokioIo<Io>, pool: &Arc<Pool>) -> Result<Connection, Co
     }));
     pool.add_http2(&Http2::new(sender, streams_max))
         .ok_or_else(|| ConnectError::Tcp("the server closed the HTTP/2 connection at once".into()))
-}
-
-impl Stream {
-    fn negotiated_http2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
-        }
-    }
 }

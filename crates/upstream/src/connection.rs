@@ -1,21 +1,17 @@
 //! An open HTTP connection: HTTP/1.1, one request at a time, or a share in an HTTP/2 connection.
 
-use crate::{clock, io::Wire, out_body::OutBody};
-use futures_util::{TryFutureExt as _, future::Either};
+use crate::{BoxError, clock, h1::Http1, out_body::OutBody};
+use futures_util::TryFutureExt as _;
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
+use hyper::{body::Incoming, client::conn::http2};
 use parking_lot::Mutex;
 use std::{
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
-use tokio::task::AbortHandle;
 
 /// Streams of one HTTP/2 connection that we open at most, whatever the server allows.
 pub(crate) const H2_STREAMS_MAX: usize = 256;
@@ -24,16 +20,6 @@ pub(crate) const H2_STREAMS_MAX: usize = 256;
 pub(crate) enum Connection {
     Http1(Http1),
     Http2(Http2Lease),
-}
-
-/// An HTTP/1.1 connection. Dropped while `busy`, it is cut off at once; idle, it says goodbye.
-pub(crate) struct Http1 {
-    sender: http1::SendRequest<OutBody>,
-    task: AbortHandle,
-    wire: Arc<Wire>,
-    busy: bool,
-    /// When it last came back to the pool; `None` if it never carried a request.
-    pub(crate) idle_since: Option<Instant>,
 }
 
 /// An HTTP/2 connection, shared by the requests of one worker.
@@ -57,11 +43,13 @@ pub(crate) struct Http2Lease {
 
 /// Why there is no response head.
 pub(crate) struct SendFailure {
-    pub(crate) error: hyper::Error,
+    pub(crate) error: BoxError,
     /// The request never left: no server can have seen it.
     pub(crate) unsent: bool,
     /// The connection was dead before the request came: another one of the same endpoint may be fine.
     pub(crate) stale: bool,
+    /// The request's own body failed: not the server's doing.
+    pub(crate) ours: bool,
 }
 
 impl Connection {
@@ -72,86 +60,39 @@ impl Connection {
     /// It carried a request before.
     pub(crate) fn is_reused(&self) -> bool {
         match self {
-            Self::Http1(connection) => connection.idle_since.is_some(),
+            Self::Http1(connection) => connection.is_reused(),
             Self::Http2(lease) => !lease.fresh,
         }
     }
 
-    /// How long it lay idle.
-    pub(crate) fn idle_for(&self, now: Instant) -> std::time::Duration {
+    /// Whether it lay idle for as long as `limit`.
+    pub(crate) fn is_idle_since(&self, limit: Duration, now: Instant) -> bool {
         match self {
-            Self::Http1(Http1 { idle_since: Some(since), .. }) => now.saturating_duration_since(*since),
-            Self::Http1(_) | Self::Http2(_) => std::time::Duration::ZERO,
+            Self::Http1(connection) => connection.is_idle_since(limit, now),
+            Self::Http2(_) => false,
         }
     }
 
-    /// Look before the next write whether the server has closed. HTTP/2 tells by GOAWAY, so only HTTP/1.1 looks.
-    pub(crate) fn verify_before_write(&self) {
-        if let Self::Http1(connection) = self {
-            connection.wire.verify_before_write();
+    /// Whether the server has kept it open, by the kernel's word. HTTP/2 tells by GOAWAY, so only HTTP/1.1 looks.
+    pub(crate) fn verify(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.verify(),
+            Self::Http2(_) => true,
         }
     }
+}
 
-    /// Sends a request and waits for the response head. Dropping the future cuts an HTTP/1.1 connection and resets an
-    /// HTTP/2 stream.
-    ///
-    /// The request is handed over at once: a future that first kept it would copy it once more.
+impl Http2Lease {
+    /// Sends a request and waits for the response head. Dropping the future resets the stream.
     pub(crate) fn send(
         &mut self,
         request: Request<OutBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> {
-        match self {
-            Self::Http1(connection) => Either::Left(connection.send(request)),
-            Self::Http2(lease) => Either::Right(lease.sender.try_send_request(request).map_err(|failure| {
-                let stale = failure.message().is_some();
-                let error = failure.into_error();
-                SendFailure { unsent: stale || is_unprocessed(&error), stale, error }
-            })),
-        }
-    }
-}
-
-impl Http1 {
-    pub(crate) fn new(sender: http1::SendRequest<OutBody>, task: AbortHandle, wire: Arc<Wire>) -> Self {
-        Self { sender, task, wire, busy: false, idle_since: None }
-    }
-
-    fn send(
-        &mut self,
-        request: Request<OutBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> {
-        let before = self.wire.written();
-        self.busy = true;
-        let wire = &*self.wire;
-        self.sender.try_send_request(request).map_err(move |failure: TrySendError<_>| {
-            let unsent = failure.message().is_some() || wire.written() == before;
-            SendFailure { unsent, stale: unsent, error: failure.into_error() }
+        self.sender.try_send_request(request).map_err(|failure| {
+            let stale = failure.message().is_some();
+            let error = failure.into_error();
+            SendFailure { unsent: stale || is_unprocessed(&error), stale, ours: false, error: error.into() }
         })
-    }
-
-    /// The response is read: the connection may go back as soon as it is ready.
-    pub(crate) fn finished(&mut self) {
-        self.busy = false;
-    }
-
-    pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    pub(crate) async fn ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
-    }
-}
-
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        if self.busy {
-            self.task.abort();
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request holds while it is answered: the permit, the connection, its place under `max_requests`.
 
-use crate::{clock, connection::Connection, endpoint::Endpoint};
+use crate::{clock, connection::Connection, endpoint::Endpoint, h1::Http1};
 use holdfast_resilience::{FailureKind, Outcome, Permit};
 use holdfast_telemetry::metrics::AttemptOutcome;
 use std::{
@@ -29,6 +29,22 @@ impl Hold {
 
     pub(crate) fn keep(&mut self, connection: Connection) {
         self.connection = Some(connection);
+    }
+
+    /// The HTTP/1.1 connection that the response is read from.
+    pub(crate) fn reading(&self) -> Option<&Http1> {
+        match &self.connection {
+            Some(Connection::Http1(connection)) => Some(connection),
+            Some(Connection::Http2(_)) | None => None,
+        }
+    }
+
+    /// As [`Self::reading`], to read.
+    pub(crate) fn reading_mut(&mut self) -> Option<&mut Http1> {
+        match &mut self.connection {
+            Some(Connection::Http1(connection)) => Some(connection),
+            Some(Connection::Http2(_)) | None => None,
+        }
     }
 
     /// The head is here. A stream proves its endpoint with it, hours before its end.

@@ -5,8 +5,8 @@
 //! that somebody waits for.
 
 use crate::{
-    clock,
-    connection::{Connection, Http1, Http2},
+    connection::{Connection, Http2},
+    h1::Http1,
     slots::{Grant, QueueFull, Slot, Slots, Waiting},
 };
 use holdfast_config::ConnectionPool;
@@ -19,9 +19,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-/// A response whose request is still being written holds its connection this long before it is closed.
-const READY_WAIT: Duration = Duration::from_secs(1);
 
 /// Shards for each core: other threads than workers then seldom share one with a worker.
 const SHARDS_PER_CORE: usize = 2;
@@ -134,8 +131,12 @@ impl Pool {
         }
         let found = loop {
             match lists.idle.pop() {
-                Some(connection) if self.is_usable(&connection, now) => break Some(connection),
-                Some(connection) => gone.push(connection),
+                Some(mut connection) => {
+                    if self.is_usable(&mut connection, now) {
+                        break Some(connection);
+                    }
+                    gone.push(connection);
+                }
                 None => break None,
             }
         };
@@ -143,40 +144,19 @@ impl Pool {
         found.map(Connection::Http1)
     }
 
-    fn is_usable(&self, connection: &Http1, now: Instant) -> bool {
-        let since = connection.idle_since.unwrap_or(now);
-        !connection.is_closed()
-            && connection.is_ready()
-            && now.saturating_duration_since(since) < self.idle_time_max
+    fn is_usable(&self, connection: &mut Http1, now: Instant) -> bool {
+        !connection.is_idle_since(self.idle_time_max, now) && connection.is_usable()
     }
 
-    /// Takes a connection back whose response was read to its end. One that is still writing its request is given a
-    /// moment, then closed.
+    /// Takes a connection back whose response was read to its end. It is closed if that was not the end of the exchange.
     pub(crate) fn give_back(self: &Arc<Self>, mut connection: Http1, now: Instant) {
-        if connection.is_closed() {
-            return;
-        }
-        if connection.is_ready() {
-            connection.finished();
-            return self.put(connection, now);
-        }
-        let pool = Arc::downgrade(self);
-        let wait = async move {
-            if !matches!(clock::timeout(READY_WAIT, connection.ready()).await, Ok(true)) {
-                return;
-            }
-            connection.finished();
-            if let Some(pool) = pool.upgrade() {
-                pool.put(connection, clock::now());
-            }
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(wait);
+        if connection.rest() {
+            self.put(connection, now);
         }
     }
 
     fn put(self: &Arc<Self>, mut connection: Http1, now: Instant) {
-        connection.idle_since = Some(now);
+        connection.set_idle_since(now);
         if self.slots.has_waiters() {
             return self.hand_over(connection);
         }

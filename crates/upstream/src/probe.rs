@@ -6,15 +6,13 @@ use crate::{
     clock,
     connect::{self, Place, Purpose},
     endpoint::Endpoint,
-    io::Stream,
+    h1::{Http1, RequestHead, Rest},
+    io::{Io, Stream},
+    out_body::Source,
 };
-use bytes::Bytes;
 use holdfast_config::ProbeKind;
 use holdfast_telemetry::metrics::ProbeResult;
-use http::{Method, Request, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
@@ -121,39 +119,22 @@ fn probe_place(place: &Place, port: Option<u16>) -> Place {
 }
 
 async fn ask(stream: Stream, path: &str, endpoint: &Endpoint) -> Result<(), BoxError> {
-    let (mut sender, connection) = match stream {
-        Stream::Plain(tcp) => handshake(tcp).await?,
-        Stream::Tls(tls) => handshake(*tls).await?,
-    };
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(path)
-        .header(header::HOST, endpoint.host_header())
-        .header(header::USER_AGENT, concat!("holdfast-probe/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    // Both in this task: a probe that is cut off leaves no task and no socket behind.
-    let answer = std::pin::pin!(sender.send_request(request));
-    let status = match futures_util::future::select(answer, connection).await {
-        futures_util::future::Either::Left((answer, _)) => answer?.status(),
-        futures_util::future::Either::Right(((), answer)) => answer.await?.status(),
-    };
+    let agent = HeaderValue::from_static(concat!("holdfast-probe/", env!("CARGO_PKG_VERSION")));
+    let close = HeaderValue::from_static("close");
+    let headers = HeaderMap::from_iter([(header::USER_AGENT, agent), (header::CONNECTION, close)]);
+    let path: PathAndQuery = path.parse()?;
+    let target = ("", &path);
+    let host = endpoint.host_header();
+    let head = RequestHead { method: &Method::GET, target, headers: &headers, host };
+    let rest = Rest { body: Source::Empty.attempt(None), opener: None };
+    let mut connection = Http1::new(Io::new(stream, None));
+    let status = connection.send(&head, rest).await.map_err(|failure| failure.error)?.status();
     // 2xx and 3xx are healthy.
     if status.is_success() || status.is_redirection() {
         Ok(())
     } else {
         Err(format!("status {status}").into())
     }
-}
-
-type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-async fn handshake<T>(io: T) -> Result<(http1::SendRequest<Empty<Bytes>>, Driver), BoxError>
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
-    Ok((sender, Box::pin(async move { drop(connection.await) })))
 }
 
 fn jittered(interval: Duration) -> Duration {

@@ -3,6 +3,7 @@
 use crate::{
     BoxError,
     clock::{self, Alarm},
+    h1::{BodyError, Http1},
     hold::{Hold, Place},
 };
 use bytes::Bytes;
@@ -24,7 +25,8 @@ pub struct ReplyBody(Box<Inner>);
 
 /// Behind one pointer, because a response moves through every future between here and the client's connection.
 struct Inner {
-    body: Incoming,
+    /// HTTP/2. A body of HTTP/1.1 is read from the connection that is held.
+    stream: Option<Incoming>,
     held: Option<Held>,
     idle_max: Duration,
     idle: Alarm,
@@ -39,7 +41,7 @@ struct Held {
 
 impl ReplyBody {
     pub(crate) fn new(
-        body: Incoming,
+        stream: Option<Incoming>,
         hold: Hold,
         outcome: Outcome,
         place: Place,
@@ -48,17 +50,17 @@ impl ReplyBody {
     ) -> Self {
         let idle = Alarm::new(clock::after(now, idle_max));
         let held = Some(Held { hold, outcome, _place: place });
-        let mut this = Box::new(Inner { body, held, idle_max, idle, waiting: false });
-        if this.body.is_end_stream() {
+        let mut this = Box::new(Inner { stream, held, idle_max, idle, waiting: false });
+        if this.is_end() {
             this.complete();
         }
         Self(this)
     }
 
     /// The body of a response whose connection was handed over.
-    pub(crate) fn empty(body: Incoming) -> Self {
+    pub(crate) fn empty() -> Self {
         let idle = Alarm::new(clock::now());
-        Self(Box::new(Inner { body, held: None, idle_max: Duration::ZERO, idle, waiting: false }))
+        Self(Box::new(Inner { stream: None, held: None, idle_max: Duration::ZERO, idle, waiting: false }))
     }
 
     /// Reads what is already here, up to `limit` bytes, so that the connection of an unwanted response may be kept.
@@ -74,25 +76,53 @@ impl Inner {
         }
     }
 
-    fn fail(&mut self, kind: FailureKind) {
+    fn fail(&mut self, outcome: Outcome) {
         if let Some(held) = self.held.take() {
-            held.hold.end(Outcome::Failed(kind));
+            held.hold.end(outcome);
         }
     }
 
+    /// The body is at its end, or there is nothing left to read it from.
+    fn is_end(&self) -> bool {
+        match &self.stream {
+            Some(stream) => stream.is_end_stream(),
+            None => self.reading().is_none_or(Http1::is_end_stream),
+        }
+    }
+
+    fn hint(&self) -> SizeHint {
+        match &self.stream {
+            Some(stream) => stream.size_hint(),
+            None => self.reading().map_or_else(|| SizeHint::with_exact(0), Http1::size_hint),
+        }
+    }
+
+    fn reading(&self) -> Option<&Http1> {
+        self.held.as_ref()?.hold.reading()
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(stream) = &mut self.stream {
+            let polled = Pin::new(stream).poll_frame(cx);
+            return polled.map_err(|error| BodyError { error: error.into(), ours: false });
+        }
+        let reading = self.held.as_mut().and_then(|held| held.hold.reading_mut());
+        reading.map_or(Poll::Ready(None), |connection| connection.poll_frame(cx))
+    }
+
     fn discard(mut self: Box<Self>, limit: u64) {
-        if self.body.size_hint().lower() > limit {
+        if self.hint().lower() > limit {
             return self.give_up();
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut read = 0;
         while self.held.is_some() && read <= limit {
-            match Pin::new(&mut self.body).poll_frame(&mut cx) {
+            match self.poll_source(&mut cx) {
                 Poll::Ready(Some(Ok(frame))) => read += frame.data_ref().map_or(0, |data| data.len() as u64),
                 Poll::Ready(None) => return self.complete(),
                 Poll::Ready(Some(Err(_))) | Poll::Pending => break,
             }
-            if self.body.is_end_stream() {
+            if self.is_end() {
                 return self.complete();
             }
         }
@@ -115,17 +145,17 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self.get_mut().0;
-        match Pin::new(&mut this.body).poll_frame(cx) {
+        match this.poll_source(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.waiting = false;
-                if this.body.is_end_stream() {
+                if this.is_end() {
                     this.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                this.fail(FailureKind::Reset);
-                Poll::Ready(Some(Err(error.into())))
+            Poll::Ready(Some(Err(BodyError { error, ours }))) => {
+                this.fail(if ours { Outcome::Neutral } else { Outcome::Failed(FailureKind::Reset) });
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 this.complete();
@@ -136,11 +166,11 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.body.is_end_stream()
+        self.0.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.body.size_hint()
+        self.0.hint()
     }
 }
 
@@ -156,7 +186,7 @@ impl Inner {
         if self.idle.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.fail(FailureKind::Timeout);
+        self.fail(Outcome::Failed(FailureKind::Timeout));
         let paused = format!("the response body paused for longer than {:?}", self.idle_max);
         Poll::Ready(Some(Err(paused.into())))
     }

@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
         let now = clock::now();
         let failure = match made {
             Ok(Ok(head)) if self.is_switching(&head) => {
-                return Box::pin(self.switched(head, hold, place, &progress, (begun, now))).await;
+                return self.switched(head, hold, place, &progress, (begun, now));
             }
             Ok(Ok(head)) => return self.answered(head, hold, place, &progress, (begun, now)),
             Ok(Err(failure)) => failure,

@@ -1,9 +1,11 @@
 //! A connection after a 101 (RFC 9110 section 7.8).
 
-use crate::hold::{Hold, Place};
+use crate::{
+    hold::{Hold, Place},
+    io::Io,
+};
+use bytes::{Buf as _, Bytes};
 use holdfast_resilience::Outcome;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use std::{
     io,
     pin::Pin,
@@ -14,14 +16,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Both directions of an upgraded connection, as bytes. It holds the permit and the connection's place in its pool, and
 /// closes the connection when dropped. Idle limits are the caller's.
 pub struct UpgradedIo {
-    io: TokioIo<Upgraded>,
+    io: Io,
+    /// What came behind the response head.
+    first: Bytes,
     hold: Option<Hold>,
     _place: Place,
 }
 
 impl UpgradedIo {
-    pub(crate) fn new(io: Upgraded, hold: Hold, place: Place) -> Self {
-        Self { io: TokioIo::new(io), hold: Some(hold), _place: place }
+    pub(crate) fn new((io, first): (Io, Bytes), hold: Hold, place: Place) -> Self {
+        Self { io, first, hold: Some(hold), _place: place }
     }
 }
 
@@ -36,13 +40,32 @@ impl Drop for UpgradedIo {
 
 impl AsyncRead for UpgradedIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            let count = this.first.len().min(buf.remaining());
+            buf.put_slice(&this.first[..count]);
+            this.first.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for UpgradedIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

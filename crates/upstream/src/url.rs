@@ -78,6 +78,16 @@ impl EndpointUrl {
         }
     }
 
+    /// As [`Self::join`], in two parts: nothing is copied or parsed.
+    pub(crate) fn parts<'a>(&'a self, target: &'a Target) -> (&'a str, &'a PathAndQuery) {
+        match target {
+            Target::Base => ("", &self.base.whole),
+            Target::Path(path) if self.base.prefix.is_empty() => ("", path),
+            Target::Path(path) if path.as_str() == "/" => ("", &self.base.whole),
+            Target::Path(path) => (&self.base.prefix, path),
+        }
+    }
+
     /// The name to verify in TLS, unless configuration names another.
     pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
         match &self.host {
@@ -139,6 +149,10 @@ mod tests {
         assert_eq!(url.join(&Target::Base).unwrap(), "/v1/mcp");
         assert_eq!(url.join(&path("/")).unwrap(), "/v1/mcp");
         assert_eq!(url.join(&path("/x?y")).unwrap(), "/v1/mcp/x?y");
+        for target in [Target::Base, path("/"), path("/x?y")] {
+            let (base, rest) = url.parts(&target);
+            assert_eq!(url.join(&target).unwrap(), format!("{base}{rest}").as_str());
+        }
         assert_eq!(url.host_header, "files.example");
         assert_eq!(url.port, 443);
     }

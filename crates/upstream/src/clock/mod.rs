@@ -143,7 +143,7 @@ impl Alarm {
         if self.deadline <= now {
             return Poll::Ready(());
         }
-        if self.deadline - now >= PRECISE_BELOW
+        if now + PRECISE_BELOW <= self.deadline
             && let Some(ticket) = Ticket::register(self.deadline, cx.waker())
         {
             self.armed = Armed::Coarse { ticket, at: self.deadline };

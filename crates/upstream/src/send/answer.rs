@@ -2,14 +2,13 @@
 
 use super::{Ended, Run};
 use crate::{
-    CallError, EndpointKey, Reply, ReplyBody, Timings, UpgradedIo,
-    attempt::{Failure, Head, Progress},
-    clock,
+    EndpointKey, Reply, ReplyBody, Timings, UpgradedIo,
+    attempt::{Head, Progress},
     connect::Purpose,
+    connection::Connection,
     hold::{Hold, Place},
     verdict,
 };
-use holdfast_resilience::{FailureKind, Outcome, Sent};
 use http::StatusCode;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ impl Run<'_> {
     /// Whether an upgrade that was asked for is agreed to.
     pub(super) fn is_switching(&self, head: &Head) -> bool {
         let switching = head.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        switching && self.ask.purpose == Purpose::Upgrade
+        switching && self.ask.purpose == Purpose::Upgrade && matches!(head.connection, Connection::Http1(_))
     }
 
     /// A response head: the verdict on it, and the body that holds everything until its end.
@@ -29,7 +28,7 @@ impl Run<'_> {
         progress: &Progress,
         (begun, now): (Instant, Instant),
     ) -> Ended {
-        let Head { response, connection } = head;
+        let Head { response, incoming, connection } = head;
         let outcome = verdict::of(response.status(), response.headers());
         let event_stream = verdict::is_event_stream(response.headers());
         let streaming = self.streaming || event_stream;
@@ -43,13 +42,14 @@ impl Run<'_> {
         } else {
             self.upstream.body_idle_timeout
         };
-        let response = response.map(|body| ReplyBody::new(body, hold, outcome, place, idle, now));
+        let body = ReplyBody::new(incoming, hold, outcome, place, idle, now);
+        let response = response.map(|()| body);
         let reply = Reply { event_stream, ..self.reply(response, endpoint, timings, None) };
         Ended::Response(reply, retryable)
     }
 
     /// The answer to an upgrade that was agreed to: the connection is handed over instead of a body.
-    pub(super) async fn switched(
+    pub(super) fn switched(
         &self,
         head: Head,
         mut hold: Hold,
@@ -57,16 +57,19 @@ impl Run<'_> {
         progress: &Progress,
         (begun, now): (Instant, Instant),
     ) -> Ended {
-        let Head { mut response, connection } = head;
-        hold.keep(connection);
+        let Head { response, connection, .. } = head;
         let outcome = verdict::of(response.status(), response.headers());
         hold.head(outcome, self.streaming, now);
         let endpoint = hold.endpoint().key.clone();
         let timings = self.timings(progress, (begun, now));
-        let upgrade = clock::timeout_at(self.deadline.instant(), hyper::upgrade::on(&mut response)).await;
-        let Ok(Ok(io)) = upgrade else { return not_upgraded(hold) };
-        let upgraded = Some(Box::new(UpgradedIo::new(io, hold, place)));
-        let response = response.map(ReplyBody::empty);
+        let upgraded = match connection {
+            Connection::Http1(connection) => {
+                Some(Box::new(UpgradedIo::new(connection.into_upgraded(), hold, place)))
+            }
+            // Only HTTP/1.1 is asked to switch: see `is_switching`.
+            Connection::Http2(_) => None,
+        };
+        let response = response.map(|()| ReplyBody::empty());
         Ended::Response(self.reply(response, endpoint, timings, upgraded), None)
     }
 
@@ -91,13 +94,4 @@ impl Run<'_> {
     ) -> Reply {
         Reply { response, endpoint, attempts: self.number, timings, upgraded, event_stream: false }
     }
-}
-
-fn not_upgraded(hold: Hold) -> Ended {
-    let source = "the connection broke while it was upgraded".into();
-    let endpoint = hold.endpoint().key.clone();
-    let outcome = Outcome::Failed(FailureKind::Reset);
-    hold.end(outcome);
-    let error = CallError::Reset { endpoint, sent: Sent::Maybe, source };
-    Ended::Failed(Failure { error, kind: FailureKind::Reset, sent: Sent::Maybe, outcome })
 }
