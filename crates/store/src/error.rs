@@ -21,11 +21,13 @@ pub enum StoreErrorKind {
     Corrupt,
     /// The server said what this version does not understand.
     Protocol,
+    /// A value or a number is above its limit: nothing was sent.
+    TooLarge,
 }
 
 impl StoreErrorKind {
     /// Every kind, in the order of the metric's label.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Timeout,
         Self::Connection,
@@ -34,6 +36,7 @@ impl StoreErrorKind {
         Self::Full,
         Self::Corrupt,
         Self::Protocol,
+        Self::TooLarge,
     ];
 
     /// The word for it in metrics and logs.
@@ -47,6 +50,7 @@ impl StoreErrorKind {
             Self::Full => "full",
             Self::Corrupt => "corrupt",
             Self::Protocol => "protocol",
+            Self::TooLarge => "too_large",
         }
     }
 }
@@ -69,6 +73,11 @@ impl StoreError {
     pub(crate) const fn maybe_done(mut self) -> Self {
         self.maybe_done = true;
         self
+    }
+
+    /// What happened, in fixed words.
+    pub(crate) fn detail(&self) -> &'static str {
+        self.detail
     }
 
     /// Why it failed.

@@ -4,6 +4,17 @@
 //! the caller's own decision, written down in `docs/decisions/0009-shared-state.md`.
 
 mod error;
+mod memory;
 mod redis;
+mod seam;
+mod sinks;
+mod store;
 
 pub use error::{BuildError, StoreError, StoreErrorKind};
+pub use seam::{
+    Activity, Answer, Append, Appended, Change, Claimed, Due, ENTRY_BYTES_MAX, Entry, Epoch, EventLog,
+    Journal, LEASE_TTL, LastUsed, Lease, Limits, NUMBER_MAX, Name, Opened, Owner, Page, PageLimit,
+    PeerRegistry, QuotaLedger, RESERVE_PER_MILLE, ReplicaId, Revocations, Sequence, SessionId, SharedCache,
+    Sink, Stream, Swapped, Touch,
+};
+pub use store::{Feed, Store};

@@ -1,0 +1,152 @@
+//! Last use and end of sessions, in memory.
+
+use super::{Memory, ready};
+use crate::StoreError;
+use crate::seam::{Activity, Answer, Due, ENTRY_BYTES_MAX, LastUsed, SessionId, Touch, limits};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+/// What is known of each session.
+pub(super) struct Uses {
+    max: usize,
+    ttl: Duration,
+    /// Since when no session was left out.
+    complete_since: Instant,
+    sessions: HashMap<SessionId, Use>,
+    due: BTreeSet<(Instant, SessionId)>,
+}
+
+struct Use {
+    /// Behind the clock's beginning on a machine that has just started: then the beginning.
+    used: Instant,
+    due: Instant,
+    ending: Option<Bytes>,
+}
+
+impl Uses {
+    pub(super) fn new(max: usize, ttl: Duration, now: Instant) -> Self {
+        Self { max, ttl, complete_since: now, sessions: HashMap::new(), due: BTreeSet::new() }
+    }
+
+    fn touch(&mut self, touch: &Touch, now: Instant) {
+        let used = now.checked_sub(touch.idle).unwrap_or(now);
+        let due = now + touch.due;
+        if let Some(known) = self.sessions.get_mut(&touch.session) {
+            if touch.ending.is_some() {
+                known.ending.clone_from(&touch.ending);
+            }
+            if used >= known.used {
+                self.due.remove(&(known.due, touch.session));
+                self.due.insert((due, touch.session));
+                (known.used, known.due) = (used, due);
+            }
+            return;
+        }
+        if self.sessions.len() >= self.max {
+            // Absence says nothing any more.
+            self.complete_since = now;
+            return;
+        }
+        self.due.insert((due, touch.session));
+        self.sessions.insert(touch.session, Use { used, due, ending: touch.ending.clone() });
+    }
+
+    fn last_used(&self, session: SessionId, now: Instant) -> LastUsed {
+        match self.sessions.get(&session) {
+            Some(known) => LastUsed::Ago(now.saturating_duration_since(known.used)),
+            None if now.saturating_duration_since(self.complete_since) < self.ttl => LastUsed::Unknown,
+            None => LastUsed::Idle,
+        }
+    }
+
+    fn due(&mut self, limit: usize, now: Instant) -> Vec<Due> {
+        let mut ended = Vec::new();
+        while ended.len() < limit
+            && let Some((due, session)) = self.due.first().copied()
+            && due <= now
+        {
+            ended.push(Due { session, ending: self.end(session) });
+        }
+        ended
+    }
+
+    fn end(&mut self, session: SessionId) -> Option<Bytes> {
+        let known = self.sessions.remove(&session)?;
+        self.due.remove(&(known.due, session));
+        known.ending
+    }
+}
+
+/// Refuses what cannot be stored.
+pub(crate) fn check(touches: &[Touch]) -> Result<(), StoreError> {
+    let length = |touch: &Touch| touch.ending.as_ref().map_or(0, Bytes::len);
+    limits::fits(touches.iter().map(length).max().unwrap_or(0), ENTRY_BYTES_MAX)
+}
+
+impl Activity for Memory {
+    fn touch<'a>(&'a self, touches: &'a [Touch], _: Instant) -> Answer<'a, ()> {
+        ready(check(touches).map(|()| {
+            let mut uses = self.uses.lock();
+            for touch in touches {
+                uses.touch(touch, self.now());
+            }
+        }))
+    }
+
+    fn last_used(&self, session: SessionId, _: Instant) -> Answer<'_, LastUsed> {
+        ready(Ok(self.uses.lock().last_used(session, self.now())))
+    }
+
+    fn due(&self, limit: usize, _: Instant) -> Answer<'_, Vec<Due>> {
+        ready(Ok(self.uses.lock().due(limit, self.now())))
+    }
+
+    fn end(&self, session: SessionId, _: Instant) -> Answer<'_, ()> {
+        self.uses.lock().end(session);
+        ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn touch(session: u8, idle: u64, due: u64) -> Touch {
+        let (idle, due) = (Duration::from_secs(idle), Duration::from_secs(due));
+        Touch { session: SessionId([session; 16]), idle, due, ending: None }
+    }
+
+    #[test]
+    fn absence_is_evidence_only_after_a_whole_ttl_without_loss() {
+        let start = Instant::now();
+        let mut uses = Uses::new(1, TTL, start);
+        let absent = SessionId([9; 16]);
+        assert_eq!(uses.last_used(absent, start + TTL / 2), LastUsed::Unknown);
+        assert_eq!(uses.last_used(absent, start + TTL), LastUsed::Idle);
+        uses.touch(&touch(1, 0, 60), start + TTL);
+        uses.touch(&touch(2, 0, 60), start + TTL);
+        assert_eq!(
+            uses.last_used(SessionId([2; 16]), start + TTL),
+            LastUsed::Unknown,
+            "there was no room for it"
+        );
+        assert_eq!(uses.last_used(SessionId([2; 16]), start + 2 * TTL), LastUsed::Idle);
+    }
+
+    #[test]
+    fn a_late_report_of_an_earlier_use_shortens_nothing() {
+        let start = Instant::now();
+        let mut uses = Uses::new(8, TTL, start);
+        let now = start + Duration::from_secs(100);
+        uses.touch(&touch(1, 0, 60), now);
+        uses.touch(&touch(1, 50, 10), now);
+        assert!(uses.due(9, now + Duration::from_secs(59)).is_empty());
+        assert_eq!(uses.due(9, now + TTL).len(), 1);
+        assert!(uses.due(9, now + TTL).is_empty(), "once");
+    }
+}

@@ -1,0 +1,80 @@
+//! A store under test, seen from two replicas.
+
+use bytes::Bytes;
+use holdfast_store::{Epoch, Limits, ReplicaId, Sequence, SessionId, Store, Stream};
+use std::time::{Duration, Instant};
+
+/// Longest wait for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Life of a session that nobody uses, short enough to be waited for.
+pub(crate) const SESSION_TTL: Duration = Duration::from_millis(1500);
+
+/// Two replicas' views of one store.
+pub(crate) struct World {
+    pub(crate) a: Store,
+    pub(crate) b: Store,
+    pub(crate) limits: Limits,
+}
+
+impl World {
+    pub(crate) fn memory() -> Self {
+        let limits = limits();
+        let store = Store::memory(limits);
+        Self { a: store.clone(), b: store, limits }
+    }
+}
+
+/// Small ones, so that they are reached.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        sessions: 20_000,
+        session_life: Duration::from_secs(3600),
+        session_ttl: SESSION_TTL,
+        streams: 1000,
+        stream_events: 8,
+        stream_bytes: 1000,
+        stream_bytes_total: 1 << 20,
+        cache_value_bytes: 4096,
+        cache_entries: 100,
+        cache_bytes: 1 << 20,
+        quotas: 100,
+        peers: 8,
+    }
+}
+
+pub(crate) fn until() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+pub(crate) fn session() -> SessionId {
+    SessionId(fastrand::u128(..).to_be_bytes())
+}
+
+pub(crate) fn stream() -> Stream {
+    Stream { session: session(), number: fastrand::u64(..) }
+}
+
+pub(crate) fn replica() -> ReplicaId {
+    ReplicaId::random()
+}
+
+pub(crate) fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(crate) fn sequences(numbers: impl IntoIterator<Item = u64>) -> Vec<Sequence> {
+    numbers.into_iter().map(Sequence).collect()
+}
+
+pub(crate) fn epoch(number: u64) -> Epoch {
+    Epoch(number)
+}
+
+/// Asks again and again until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
