@@ -3,12 +3,12 @@
 use crate::{
     errors::McpError,
     exchange::{Failure, Head, Outgoing},
-    frame::{Frame, Kind, Member, fields},
+    frame::{Frame, Kind, Member},
     server::Server,
     shared::Shared,
 };
 use bytes::Bytes;
-use holdfast_edge::DrainHandle;
+use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
 use holdfast_resilience::{Safety, Sent};
 use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, StreamKind};
 use holdfast_upstream::EndpointKey;
@@ -23,6 +23,9 @@ const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, tex
 /// `Content-Type` of every POST.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Room for the headers of a usual message and what an attempt adds: a map that grows hashes them all again.
+const HEADERS_USUAL: usize = 12;
+
 /// One request's surroundings.
 pub(crate) struct Caller {
     pub(crate) shared: Arc<Shared>,
@@ -31,9 +34,8 @@ pub(crate) struct Caller {
     pub(crate) principal: [u8; 32],
     /// The client's request headers.
     pub(crate) headers: HeaderMap,
-    /// Headers that go upstream with every message: trace context, request id, the server's credential. Never anything
-    /// that authenticated the client.
-    pub(crate) base: HeaderMap,
+    pub(crate) id: RequestId,
+    pub(crate) trace: TraceContext,
     /// Until the answer of a request.
     pub(crate) until: Instant,
     pub(crate) drain: DrainHandle,
@@ -53,7 +55,7 @@ pub(crate) struct Notes {
 impl Caller {
     /// A POST of `body` with the headers that every message has. It goes anywhere until it is pinned.
     pub(crate) fn message(&self, body: Bytes, safety: Safety) -> Outgoing {
-        let mut headers = self.base.clone();
+        let mut headers = self.base();
         headers.insert(header::ACCEPT, ACCEPT_POST);
         headers.insert(header::CONTENT_TYPE, JSON);
         self.outgoing(Method::POST, headers, body, safety)
@@ -61,7 +63,25 @@ impl Caller {
 
     /// A request without a body.
     pub(crate) fn bare(&self, method: Method, safety: Safety) -> Outgoing {
-        self.outgoing(method, self.base.clone(), Bytes::new(), safety)
+        self.outgoing(method, self.base(), Bytes::new(), safety)
+    }
+
+    /// Headers that go upstream with every message: an allow-list, because everything else might have authenticated the client.
+    fn base(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
+        let mut has_state = false;
+        for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE, TRACESTATE] {
+            if let Some(value) = self.headers.get(&name) {
+                has_state |= name == TRACESTATE;
+                headers.insert(name, value.clone());
+            }
+        }
+        headers.insert(REQUEST_ID, self.id.header_value());
+        self.trace.apply_value(&mut headers, self.trace.header_value(), has_state);
+        if let Some((name, value)) = &self.server.credential {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers
     }
 
     fn outgoing(&self, method: Method, headers: HeaderMap, body: Bytes, safety: Safety) -> Outgoing {
@@ -110,25 +130,24 @@ impl Caller {
     /// What may be repeated of a request (ha-semantics of the methods: lists, reads, gets, discover and ping change nothing).
     /// A tool call is unsafe unless the operator believes the server's hints.
     pub(crate) fn safety(&self, frame: &Frame) -> Safety {
-        let method = frame.method();
-        match &*method {
-            "server/discover"
-            | "ping"
-            | "tools/list"
-            | "resources/list"
-            | "resources/templates/list"
-            | "resources/read"
-            | "prompts/list"
-            | "prompts/get"
-            | "completion/complete"
-            | "tasks/get"
-            | "tasks/list"
-            | "tasks/result" => {
+        match &*frame.method_bytes() {
+            b"server/discover"
+            | b"ping"
+            | b"tools/list"
+            | b"resources/list"
+            | b"resources/templates/list"
+            | b"resources/read"
+            | b"prompts/list"
+            | b"prompts/get"
+            | b"completion/complete"
+            | b"tasks/get"
+            | b"tasks/list"
+            | b"tasks/result" => {
                 // A retry that carries answers or state belongs to one server, which may count it (MRTR).
                 let carries = frame.has(Member::InputResponses) || frame.has(Member::RequestState);
                 if carries { Safety::Unsafe } else { Safety::Safe }
             }
-            "tools/call" if self.server.trust_hints => {
+            b"tools/call" if self.server.trust_hints => {
                 let name = frame.text(Member::Name).unwrap_or_default();
                 let carries = frame.has(Member::InputResponses) || frame.has(Member::RequestState);
                 if !carries && self.shared.state.hints.repeatable(&self.server.name, &name) {
@@ -188,14 +207,16 @@ pub(crate) fn class(frame: &Frame) -> MethodClass {
         Kind::Response | Kind::ErrorResponse => return MethodClass::Response,
         Kind::Request => {}
     }
-    match &*frame.method() {
-        "initialize" | "server/discover" => MethodClass::Handshake,
-        "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => MethodClass::List,
-        "resources/read" | "prompts/get" | "completion/complete" => MethodClass::Read,
-        "tools/call" => MethodClass::Call,
-        "subscriptions/listen" | "resources/subscribe" | "resources/unsubscribe" => MethodClass::Subscribe,
-        "ping" | "logging/setLevel" => MethodClass::Utility,
-        method if method.starts_with("tasks/") => MethodClass::Task,
+    match &*frame.method_bytes() {
+        b"initialize" | b"server/discover" => MethodClass::Handshake,
+        b"tools/list" | b"resources/list" | b"resources/templates/list" | b"prompts/list" => {
+            MethodClass::List
+        }
+        b"resources/read" | b"prompts/get" | b"completion/complete" => MethodClass::Read,
+        b"tools/call" => MethodClass::Call,
+        b"subscriptions/listen" | b"resources/subscribe" | b"resources/unsubscribe" => MethodClass::Subscribe,
+        b"ping" | b"logging/setLevel" => MethodClass::Utility,
+        method if method.starts_with(b"tasks/") => MethodClass::Task,
         _ => MethodClass::Other,
     }
 }
@@ -205,10 +226,11 @@ pub(crate) fn verdict(response: &Frame) -> McpOutcome {
     match response.error_code() {
         None if response.kind() == Kind::ErrorResponse => McpOutcome::ServerError,
         None => {
-            let failed = response.raw(Member::Result).is_some_and(|result| {
-                fields(result).any(|(key, value)| key == "isError" && value.raw == b"true")
-            });
-            if failed { McpOutcome::ToolError } else { McpOutcome::Ok }
+            if response.has(Member::IsError) {
+                McpOutcome::ToolError
+            } else {
+                McpOutcome::Ok
+            }
         }
         Some(-32603 | -32099..=-32023 | -32019..=-32000) => McpOutcome::ServerError,
         Some(_) => McpOutcome::CallerError,

@@ -40,7 +40,14 @@ impl Version {
 
     /// From its date. Exact: versions are compared, never ordered as text.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| version.as_str() == text)
+        match text {
+            "2024-11-05" => Some(Self::V2024_11_05),
+            "2025-03-26" => Some(Self::V2025_03_26),
+            "2025-06-18" => Some(Self::V2025_06_18),
+            "2025-11-25" => Some(Self::V2025_11_25),
+            "2026-07-28" => Some(Self::V2026_07_28),
+            _ => None,
+        }
     }
 
     /// From its number in a token.

@@ -217,7 +217,11 @@ enum Media {
 }
 
 fn media_type(headers: &HeaderMap) -> Media {
-    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Media::Other };
+    if value == "application/json" {
+        return Media::Json;
+    }
+    let text = value.to_str().unwrap_or("");
     let essence = text.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case("text/event-stream") {
         Media::Events

@@ -102,7 +102,8 @@ fn host_name(authority: &str) -> &str {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }
-    authority.split(':').next().unwrap_or(authority)
+    let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
+    &authority[..end]
 }
 
 fn is_loopback_name(name: &str) -> bool {

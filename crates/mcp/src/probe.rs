@@ -33,6 +33,12 @@ pub(crate) async fn speaks_modern(caller: &Caller) -> bool {
     if let Some(spoken) = knowledge.get(&caller.server.name, clock::now()) {
         return spoken.modern;
     }
+    Box::pin(discover(caller)).await
+}
+
+/// Asks the server; one request does, the others wait for its answer.
+async fn discover(caller: &Caller) -> bool {
+    let knowledge = &caller.shared.state.knowledge;
     let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let lock = knowledge.asking(&caller.server.name);
     let Ok(_asking) = clock::timeout_at(until, lock.lock()).await else { return true };

@@ -6,7 +6,7 @@ use holdfast_config::{EraMode, McpServer, SessionMode};
 use holdfast_telemetry::metrics::McpMetrics;
 use holdfast_upstream::{EndpointKey, Upstream};
 use http::{HeaderName, HeaderValue};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// A server of the current snapshot.
 pub struct Server {
@@ -22,7 +22,8 @@ pub struct Server {
     /// Attempts of one request, the upstream's own included where they can be told.
     pub(crate) attempts_max: u32,
     pub(crate) credential: Option<(HeaderName, HeaderValue)>,
-    tags: ArcSwap<HashMap<EndpointTag, EndpointKey>>,
+    /// In the order of tags: a search needs no hash.
+    tags: ArcSwap<Vec<(EndpointTag, EndpointKey)>>,
 }
 
 /// A server whose configuration cannot work.
@@ -74,16 +75,21 @@ impl Server {
 
     /// The endpoint a token names. `None` when no endpoint of the present set has that tag.
     pub(crate) fn endpoint(&self, tag: EndpointTag) -> Option<EndpointKey> {
-        if let Some(key) = self.tags.load().get(&tag) {
-            return Some(key.clone());
+        let find = |tags: &[(EndpointTag, EndpointKey)]| {
+            let at = tags.binary_search_by_key(&tag.0, |(tag, _)| tag.0).ok()?;
+            Some(tags[at].1.clone())
+        };
+        if let Some(key) = find(&self.tags.load()) {
+            return Some(key);
         }
-        let tags: HashMap<_, _> = self
+        let mut tags: Vec<_> = self
             .upstream
             .endpoints()
             .into_iter()
             .map(|endpoint| (EndpointTag::of(endpoint.key.as_str()), endpoint.key))
             .collect();
-        let found = tags.get(&tag).cloned();
+        tags.sort_unstable_by_key(|(tag, _)| tag.0);
+        let found = find(&tags);
         if found.is_some() {
             self.tags.store(Arc::new(tags));
         }

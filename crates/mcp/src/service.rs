@@ -17,9 +17,9 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_config::{EraMode, Mcp, Sessions};
-use holdfast_edge::{Body, ConnectionInfo, DrainHandle, REQUEST_ID, RequestContext, TRACESTATE};
+use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext};
 use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
-use holdfast_upstream::clock;
+use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -153,7 +153,7 @@ impl McpService {
                     ctx.record.bytes_in = frame.bytes().len() as u64;
                     one(ctx, caller, frame).await
                 }
-                Ok(Message::Many(frames)) => legacy::post_batch(Arc::clone(caller), frames).await,
+                Ok(Message::Many(frames)) => Box::pin(legacy::post_batch(Arc::clone(caller), frames)).await,
                 Err((error, id)) => {
                     caller.note_outcome(McpOutcome::Refused, reason(&error));
                     reply::error(&error, id.as_deref())
@@ -173,12 +173,12 @@ impl McpService {
             return response;
         }
         if *method == Method::DELETE {
-            return legacy::delete(Arc::clone(caller)).await;
+            return Box::pin(legacy::delete(Arc::clone(caller))).await;
         }
         if let Err(error) = headers::check_accept(&caller.headers, &POST_ACCEPTS[1..]) {
             return reply::error(&error, None);
         }
-        legacy::get(Arc::clone(caller)).await
+        Box::pin(legacy::get(Arc::clone(caller))).await
     }
 
     /// Reads and parses a POST's body.
@@ -219,7 +219,8 @@ impl McpService {
             shared: Arc::clone(&self.shared),
             server: Arc::clone(server),
             principal: ctx.principal.binding(),
-            base: base_headers(ctx, &headers, server),
+            id: ctx.id,
+            trace: ctx.trace,
             headers,
             until: clock::after(clock::now(), server.request_timeout),
             drain: drain.clone(),
@@ -258,22 +259,6 @@ async fn one(ctx: &mut RequestContext, caller: &Arc<Caller>, frame: Frame) -> Re
     }
 }
 
-/// Headers that go upstream with every message: an allow-list, because everything else might be a credential.
-fn base_headers(ctx: &RequestContext, client: &HeaderMap, server: &Server) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE, TRACESTATE] {
-        if let Some(value) = client.get(&name) {
-            headers.insert(name, value.clone());
-        }
-    }
-    headers.insert(REQUEST_ID, ctx.id.header_value());
-    ctx.trace.apply(&mut headers);
-    if let Some((name, value)) = &server.credential {
-        headers.insert(name.clone(), value.clone());
-    }
-    headers
-}
-
 fn refused(ctx: &mut RequestContext, error: &McpError) -> Response<Body> {
     ctx.record.reason = reason(error);
     ctx.record.outcome = RecordOutcome::Rejected;
@@ -284,7 +269,7 @@ fn note(ctx: &mut RequestContext, caller: &Caller, status: StatusCode) {
     let notes = caller.notes.lock();
     let record = &mut ctx.record;
     record.upstream = Some(Arc::clone(&caller.server.name));
-    record.endpoint = notes.endpoint.as_ref().map(|endpoint| Arc::from(endpoint.as_str()));
+    record.endpoint = notes.endpoint.as_ref().map(EndpointKey::shared);
     record.attempts = notes.attempts;
     record.reason = notes.reason;
     record.streaming = notes.streaming;

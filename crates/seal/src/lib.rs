@@ -5,6 +5,7 @@
 //! context are authenticated with it, so a token made for one use, server or principal opens for no other. The choice
 //! is argued in `docs/decisions/0006-sealed-tokens.md`. What a store keeps has the same cipher in a binary form: [`KeyRing::seal_value`].
 
+mod base64url;
 mod value;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, Unbou
 use aws_lc_rs::hkdf;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64url::BASE64_URL;
 
 const FORMAT: &str = "v1";
 const SALT: &[u8] = b"holdfast sealed token v1";
@@ -144,7 +146,7 @@ impl KeyRing {
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, secret)
             .map_err(|_| SealError)?;
         sealed.extend_from_slice(tag.as_ref());
-        URL_SAFE_NO_PAD.encode_string(&sealed, &mut head);
+        BASE64_URL.encode_string(&sealed, &mut head);
         Ok(head)
     }
 
@@ -153,10 +155,12 @@ impl KeyRing {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused("too_long"));
         }
-        let (head, text) = token.rfind('.').map(|dot| token.split_at(dot + 1)).ok_or(Refused("format"))?;
-        let id = head.strip_suffix('.').and_then(|head| head.strip_prefix(FORMAT)?.strip_prefix('.'));
-        let key = self.find(id.ok_or(Refused("format"))?).ok_or(Refused("unknown_key"))?;
-        let mut sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused("format"))?;
+        // Neither a key id nor base64 has a dot.
+        let behind = token.strip_prefix(FORMAT).and_then(|rest| rest.strip_prefix('.'));
+        let (id, text) = behind.and_then(|rest| rest.split_once('.')).ok_or(Refused("format"))?;
+        let head = &token[..token.len() - text.len()];
+        let key = self.find(id).ok_or(Refused("unknown_key"))?;
+        let mut sealed = BASE64_URL.decode(text).map_err(|_| Refused("format"))?;
         let (nonce, secret) = sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(Refused("format"))?;
         let aad = Aad::from(associated(head.as_bytes(), purpose, context));
         let plain = key.subkeys[purpose as usize]

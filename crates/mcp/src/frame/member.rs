@@ -60,6 +60,8 @@ pub enum Member {
     ServerInfo,
     /// Body `level` (`logging/setLevel`)
     Level,
+    /// Body `isError` (`tools/call`), where it is `true`
+    IsError,
     /// Body `_meta`
     Meta,
     /// `_meta.progressToken`
@@ -128,6 +130,7 @@ const KEYS: [&str; Member::COUNT] = [
     "clientInfo",
     "serverInfo",
     "level",
+    "isError",
     "_meta",
     "progressToken",
     "io.modelcontextprotocol/protocolVersion",
@@ -163,7 +166,7 @@ pub(super) fn envelope(key: &[u8]) -> Found {
 /// Members of `params` and `result`.
 pub(super) fn body(key: &[u8]) -> Found {
     use Member::{
-        Arguments, Capabilities, ClientInfo, Cursor, InputResponses, Level, Meta, Name, NextCursor,
+        Arguments, Capabilities, ClientInfo, Cursor, InputResponses, IsError, Level, Meta, Name, NextCursor,
         Notifications, ProgressToken, ProtocolVersion, RequestId, RequestState, ResultType, ServerInfo,
         SupportedVersions, Task, TaskId, Tasks, Tools, Uri,
     };
@@ -174,6 +177,7 @@ pub(super) fn body(key: &[u8]) -> Found {
             4 => &[Name, Task],
             5 => &[Meta, Tools, Level, Tasks],
             6 => &[TaskId, Cursor],
+            7 => &[IsError],
             9 => &[Arguments, RequestId],
             10 => &[ResultType, NextCursor, ClientInfo, ServerInfo],
             12 => &[RequestState, Capabilities],
@@ -216,7 +220,10 @@ pub(super) fn meta(key: &[u8]) -> Found {
 }
 
 fn pick(key: &[u8], candidates: &[Member]) -> Found {
-    candidates.iter().find_map(|&member| {
+    // Few names of one length begin alike: the rest is compared for those alone.
+    let first = key.first()?.to_ascii_lowercase();
+    let alike = candidates.iter().filter(|member| member.key().as_bytes().first() == Some(&first));
+    alike.into_iter().find_map(|&member| {
         let name = member.key().as_bytes();
         (name == key)
             .then_some((member, true))

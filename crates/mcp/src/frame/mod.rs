@@ -75,8 +75,13 @@ struct Span {
 pub struct Frame {
     bytes: Bytes,
     kind: Kind,
-    spans: [Span; Member::COUNT],
+    /// The method is spelt with escapes.
+    method_escaped: bool,
+    /// Boxed: a frame is moved many times, and made once.
+    spans: Box<Spans>,
 }
+
+type Spans = [Span; Member::COUNT];
 
 impl Frame {
     /// Reads one message. Costs one pass over the bytes and no allocation.
@@ -114,9 +119,17 @@ impl Frame {
         self.text(Member::Method).unwrap_or_default()
     }
 
+    /// As [`method`](Self::method), as UTF-8 bytes: cheaper where it is only compared.
+    pub fn method_bytes(&self) -> Cow<'_, [u8]> {
+        if self.method_escaped {
+            return Cow::Owned(self.method().into_owned().into_bytes());
+        }
+        Cow::Borrowed(self.raw(Member::Method).and_then(view::inside).unwrap_or_default())
+    }
+
     /// True when the method is `name`, whatever way it is escaped.
     pub fn is(&self, name: &str) -> bool {
-        self.method() == name
+        *self.method_bytes() == *name.as_bytes()
     }
 
     /// Raw JSON of a member.

@@ -2,8 +2,8 @@
 
 use super::member::{self, Found};
 use super::scan::{Scanner, Text};
-use super::view::decode;
-use super::{Frame, FrameError, FrameFault, ID_BYTES_MAX, Kind, Limits, Member, Span};
+use super::view::{decode, inside};
+use super::{Frame, FrameError, FrameFault, ID_BYTES_MAX, Kind, Limits, Member, Span, Spans};
 use bytes::Bytes;
 
 /// Members of the body whose spelling in another case beside the exact one would let two parsers disagree on where a
@@ -26,7 +26,7 @@ pub(super) fn frame(bytes: Bytes, limits: &Limits) -> Result<Frame, FrameError> 
     let mut found = Members::default();
     let kind = found.envelope(&mut scanner).and_then(|()| found.judge(&bytes));
     match kind {
-        Ok(kind) => Ok(Frame { kind, spans: found.spans, bytes }),
+        Ok(kind) => Ok(Frame { kind, method_escaped: found.method_escaped, spans: found.spans, bytes }),
         Err(fault) => {
             let id = found.span(Member::Id).filter(|_| found.id_is_usable(&bytes));
             let id = id.map(|(start, end)| bytes.slice(start..end));
@@ -72,14 +72,15 @@ const fn bit(member: Member) -> u64 {
 }
 
 struct Members {
-    spans: [Span; Member::COUNT],
+    spans: Box<Spans>,
     /// Members that were met in a spelling that differs by case.
     shadows: u64,
+    method_escaped: bool,
 }
 
 impl Default for Members {
     fn default() -> Self {
-        Self { spans: [Span::default(); Member::COUNT], shadows: 0 }
+        Self { spans: Box::new([Span::default(); Member::COUNT]), shadows: 0, method_escaped: false }
     }
 }
 
@@ -122,6 +123,7 @@ impl Members {
                 self.record(scanner, Member::Meta, Self::meta)
             }
             Some(Member::Meta) => Err(FrameFault::MemberNotObject(Member::Meta)),
+            Some(Member::IsError) => self.flag(scanner, Member::IsError),
             Some(member) => self.record(scanner, member, |_, scanner| scanner.value()),
             None => scanner.value(),
         })
@@ -158,6 +160,16 @@ impl Members {
         Ok(())
     }
 
+    /// A member that decides nothing but how a message is counted: remembered where it is `true`, and never refused.
+    fn flag(&mut self, scanner: &mut Scanner<'_>, member: Member) -> Result<(), FrameFault> {
+        let start = scanner.pos();
+        scanner.value()?;
+        if &scanner.bytes()[start..scanner.pos()] == b"true" {
+            self.spans[member as usize] = Span { start: start as u32, end: scanner.pos() as u32 };
+        }
+        Ok(())
+    }
+
     fn span(&self, member: Member) -> Option<(usize, usize)> {
         let span = self.spans[member as usize];
         (span.end != 0).then_some((span.start as usize, span.end as usize))
@@ -180,7 +192,9 @@ impl Members {
             if result || error {
                 return Err(FrameFault::Shape);
             }
-            if method == b"\"\"" || super::unquote(method).is_none() {
+            let name = inside(method).filter(|name| !name.is_empty()).ok_or(FrameFault::Method)?;
+            self.method_escaped = name.contains(&b'\\');
+            if self.method_escaped && decode(name).is_none() {
                 return Err(FrameFault::Method);
             }
             // Presence decides, so `id: null` is refused and never taken for a notification.

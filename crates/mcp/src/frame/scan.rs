@@ -298,25 +298,29 @@ impl<'a> Scanner<'a> {
 #[inline]
 fn plain_prefix(bytes: &[u8]) -> usize {
     const WORDS_FIRST: usize = 4;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().take(WORDS_FIRST).enumerate() {
         let stops = stop_bits(u64::from_le_bytes(*word));
         if stops != 0 {
             return index * 8 + (stops.trailing_zeros() / 8) as usize;
         }
-        if index + 1 == WORDS_FIRST {
-            return plain_prefix_of_long(bytes, WORDS_FIRST * 8);
-        }
     }
-    words.len() * 8 + tail.iter().take_while(|&&byte| !is_stop(byte)).count()
+    plain_prefix_of_rest(bytes, words.len().min(WORDS_FIRST) * 8)
 }
 
-/// As [`plain_prefix`], for strings whose first `at` bytes are plain: wide steps that become vector code.
+/// As [`plain_prefix`], where the first `at` bytes are known to be plain: wide steps that become vector code, then words.
 #[inline(never)]
-fn plain_prefix_of_long(bytes: &[u8], at: usize) -> usize {
+fn plain_prefix_of_rest(bytes: &[u8], at: usize) -> usize {
     let (chunks, _) = bytes[at..].as_chunks::<32>();
     let at = at + chunks.iter().take_while(|chunk| !has_stop(chunk)).count() * 32;
-    at + bytes[at..].iter().take_while(|&&byte| !is_stop(byte)).count()
+    let (words, tail) = bytes[at..].as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let stops = stop_bits(u64::from_le_bytes(*word));
+        if stops != 0 {
+            return at + index * 8 + (stops.trailing_zeros() / 8) as usize;
+        }
+    }
+    at + words.len() * 8 + tail.iter().take_while(|&&byte| !is_stop(byte)).count()
 }
 
 #[inline]

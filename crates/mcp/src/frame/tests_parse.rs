@@ -28,6 +28,34 @@ fn the_four_kinds() {
 }
 
 #[test]
+fn a_tools_error_is_seen_wherever_it_stands_and_never_refused() {
+    for (result, failed) in [
+        (r#"{"isError":true}"#, true),
+        (r#"{"content":[],"is\u0045rror": true ,"x":1}"#, true),
+        (r#"{"isError":false,"isError":true,"isError":null}"#, true),
+        (r#"{"isError":"true"}"#, false),
+        (r#"{"iserror":true,"content":{"isError":true}}"#, false),
+        (r#"{"isError":false}"#, false),
+        ("true", false),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap().has(Member::IsError), failed, "{text}");
+    }
+}
+
+#[test]
+fn an_escaped_method_is_the_same_method() {
+    for spelt in ["tools/call", "tools\\/call", "\\u0074ools/call"] {
+        let frame = parse(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{spelt}"}}"#).as_bytes()).unwrap();
+        assert!(
+            frame.is("tools/call") && !frame.is("tools/list") && !frame.is(spelt.get(..3).unwrap()),
+            "{spelt}"
+        );
+        assert_eq!((&*frame.method(), &*frame.method_bytes()), ("tools/call", &b"tools/call"[..]));
+    }
+}
+
+#[test]
 fn ids_of_every_type() {
     let long = format!("\"{}\"", "x".repeat(511));
     for good in ["1", "-7", "0", "\"\"", "\"a\\u0062\"", "123456789012345678901234567890"] {

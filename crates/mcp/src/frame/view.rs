@@ -64,8 +64,13 @@ pub fn elements(raw: &[u8]) -> Vec<Json<'_>> {
 
 /// The string that raw JSON holds. None when it is no string, or holds a lone surrogate.
 pub fn unquote(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let inside = inside(raw)?;
     if inside.contains(&b'\\') { decode(inside) } else { plain(inside) }
+}
+
+/// What stands between the quotes of a raw string, escapes and all.
+pub(super) fn inside(raw: &[u8]) -> Option<&[u8]> {
+    raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// A string as raw JSON.

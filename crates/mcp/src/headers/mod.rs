@@ -32,6 +32,11 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What `Mcp-Param-*` begins with, in the lower case of header names.
 pub const PARAM_PREFIX: &str = "mcp-param-";
 
+/// `Accept` as the SDKs write it. Further lines could only add to it.
+const ACCEPT_BOTH: &str = "application/json, text/event-stream";
+/// What that covers.
+const BOTH: [&str; 2] = ["application/json", "text/event-stream"];
+
 /// Longest header value that is quoted in an error.
 const QUOTED_BYTES_MAX: usize = 80;
 
@@ -45,7 +50,7 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'
         return Err(HeaderFault::Repeated);
     }
     let text = value.to_str().map_err(|_| HeaderFault::Malformed)?;
-    Ok(Some(text.trim_matches([' ', '\t'])))
+    Ok(Some(text.trim_ascii()))
 }
 
 /// Why a header has no one value.
@@ -99,17 +104,16 @@ fn check_version<'f>(headers: &HeaderMap, frame: &'f Frame) -> Result<Cow<'f, st
 }
 
 fn check_method(headers: &HeaderMap, frame: &Frame, required: bool) -> Result<(), McpError> {
-    let body = frame.method();
     match plain(headers, &METHOD)? {
-        Some(header) if header == body => Ok(()),
-        Some(header) => Err(differs("Mcp-Method", header, &body)),
+        Some(header) if frame.is(header) => Ok(()),
+        Some(header) => Err(differs("Mcp-Method", header, &frame.method())),
         None if required => Err(mismatch("Mcp-Method is missing".to_owned())),
         None => Ok(()),
     }
 }
 
 fn check_name(headers: &HeaderMap, frame: &Frame) -> Result<(), McpError> {
-    let Some(member) = name_source(&frame.method()) else { return Ok(()) };
+    let Some(member) = name_source(&frame.method_bytes()) else { return Ok(()) };
     let body = frame.text(member).ok_or_else(|| {
         McpError::new(Problem::InvalidParams).detail(format!("`params.{}` must be a string", member.key()))
     })?;
@@ -119,18 +123,18 @@ fn check_name(headers: &HeaderMap, frame: &Frame) -> Result<(), McpError> {
 }
 
 /// The member of `params` that `Mcp-Name` repeats ("Standard Request Headers", tasks extension "Routing Headers").
-pub fn name_source(method: &str) -> Option<Member> {
+pub fn name_source(method: &[u8]) -> Option<Member> {
     match method {
-        "tools/call" | "prompts/get" => Some(Member::Name),
-        "resources/read" => Some(Member::Uri),
-        "tasks/get" | "tasks/update" | "tasks/cancel" => Some(Member::TaskId),
+        b"tools/call" | b"prompts/get" => Some(Member::Name),
+        b"resources/read" => Some(Member::Uri),
+        b"tasks/get" | b"tasks/update" | b"tasks/cancel" => Some(Member::TaskId),
         _ => None,
     }
 }
 
 /// The `Mcp-Name` that belongs to a request, encoded; None when its method has none.
 pub fn name_value(frame: &Frame) -> Option<HeaderValue> {
-    let name = frame.text(name_source(&frame.method())?)?;
+    let name = frame.text(name_source(&frame.method_bytes())?)?;
     HeaderValue::from_str(&encode_value(&name)).ok()
 }
 
@@ -157,6 +161,9 @@ pub fn bad_legacy_version(header: &str, session: Option<Version>) -> McpError {
 pub fn check_content_type(headers: &HeaderMap) -> Result<(), McpError> {
     let refuse = || McpError::new(Problem::UnsupportedMediaType);
     let value = single(headers, &CONTENT_TYPE).map_err(|_| refuse())?.ok_or_else(refuse)?;
+    if value == "application/json" {
+        return Ok(());
+    }
     let mut parts = value.split(';').map(str::trim);
     if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         return Err(refuse());
@@ -174,6 +181,11 @@ pub fn check_content_type(headers: &HeaderMap) -> Result<(), McpError> {
 /// `Accept` must cover every one of `kinds` ("The client MUST include an Accept header, listing both"). Wildcards
 /// count, a weight of 0 excludes, and no `Accept` at all means anything (RFC 9110 section 12.5.1).
 pub fn check_accept(headers: &HeaderMap, kinds: &[&str]) -> Result<(), McpError> {
+    if headers.get(ACCEPT).is_some_and(|value| value == ACCEPT_BOTH)
+        && kinds.iter().all(|kind| BOTH.contains(kind))
+    {
+        return Ok(());
+    }
     let mut ranges = Vec::new();
     for value in headers.get_all(ACCEPT) {
         let text = value.to_str().map_err(|_| McpError::new(Problem::NotAcceptable))?;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// Answers a POST that holds one legacy message. A client that goes away does not cancel it.
 pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if frame.kind() == Kind::Request && frame.is("initialize") {
-        return initialize::initialize(&caller, &frame).await;
+        return Box::pin(initialize::initialize(&caller, &frame)).await;
     }
     let session = match Session::open(&caller) {
         Ok(session) => session,
@@ -47,8 +47,11 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     outlive(async move {
         let outcome = match frame.kind() {
             Kind::Request => request::request(&caller, &session, &frame).await,
-            Kind::Notification => messages::notification(&caller, &session, &frame).await,
-            Kind::Response | Kind::ErrorResponse => messages::answer(&caller, &session, &frame).await,
+            // Boxed, as every rarer way is: the size of a future is that of its largest part, and each move copies it whole.
+            Kind::Notification => Box::pin(messages::notification(&caller, &session, &frame)).await,
+            Kind::Response | Kind::ErrorResponse => {
+                Box::pin(messages::answer(&caller, &session, &frame)).await
+            }
         };
         respond(&caller, &session, outcome)
     })

@@ -12,6 +12,7 @@ use std::{
 
 /// Runs `work` to its end, whether the returned future is polled to its end or dropped. `work` must be bounded in time by
 /// itself.
+#[inline]
 pub(crate) fn outlive<T: 'static>(work: impl Future<Output = T> + Send + 'static) -> Outliving<T> {
     Outliving { work: Some(Box::pin(work)) }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn request(caller: &Caller, session: &Session, frame: &Frame) -
             break;
         }
         reconnected = false;
-        match rebind(caller, session, epoch, endpoint.as_ref()).await {
+        match Box::pin(rebind(caller, session, epoch, endpoint.as_ref())).await {
             Ok(binding) => bound = Bound::To(binding),
             Err(stuck) => return asking.lost(&stuck),
         }

@@ -21,13 +21,14 @@ use holdfast_edge::Body;
 use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
 use holdfast_upstream::EndpointKey;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use std::sync::Arc;
 
 /// A request as its endpoint gets it.
 struct Prepared {
     body: Bytes,
-    headers: HeaderMap,
+    /// `Mcp-Name`, where it is not the client's.
+    name: Option<HeaderValue>,
     pin: Option<EndpointKey>,
     rewrite: Rewrite,
 }
@@ -73,15 +74,12 @@ impl From<McpError> for Unfit {
 
 /// Opens what the client carries for us. Handles are attacker-controlled until they open ("Server Requirements", 4).
 fn prepare(caller: &Caller, frame: &Frame) -> Result<Prepared, Unfit> {
-    let mut headers = HeaderMap::new();
-    forward_headers(caller, &mut headers);
-    let method = frame.method();
-    let (purpose, member) = match &*method {
-        "tasks/get" | "tasks/update" | "tasks/cancel" => (Purpose::Task, Member::TaskId),
+    let (purpose, member) = match &*frame.method_bytes() {
+        b"tasks/get" | b"tasks/update" | b"tasks/cancel" => (Purpose::Task, Member::TaskId),
         _ if frame.has(Member::RequestState) => (Purpose::RequestState, Member::RequestState),
         _ => {
             let (body, rewrite) = (frame.bytes().clone(), Rewrite::default());
-            return Ok(Prepared { body, headers, pin: None, rewrite });
+            return Ok(Prepared { body, name: None, pin: None, rewrite });
         }
     };
     let invalid = || {
@@ -95,13 +93,13 @@ fn prepare(caller: &Caller, frame: &Frame) -> Result<Prepared, Unfit> {
     };
     let body = frame.splice().set_text(member, &opened.original).finish();
     let body = body.map_err(|_| McpError::new(Problem::Internal))?;
-    let mut rewrite = Rewrite::default();
+    let (mut name, mut rewrite) = (None, Rewrite::default());
     if purpose == Purpose::Task {
-        let name = http::HeaderValue::from_str(&headers::encode_value(&opened.original));
-        headers.insert(headers::NAME, name.map_err(|_| McpError::new(Problem::Internal))?);
+        let value = HeaderValue::from_str(&headers::encode_value(&opened.original));
+        name = Some(value.map_err(|_| McpError::new(Problem::Internal))?);
         rewrite.task = Some((opened.original, presented.into_owned()));
     }
-    Ok(Prepared { body, headers, pin: Some(opened.endpoint), rewrite })
+    Ok(Prepared { body, name, pin: Some(opened.endpoint), rewrite })
 }
 
 async fn exchange(caller: &Caller, frame: &Frame, prepared: &Prepared) -> Result<Answer, Failure> {
@@ -111,7 +109,10 @@ async fn exchange(caller: &Caller, frame: &Frame, prepared: &Prepared) -> Result
     let mut left = caller.server.attempts_max;
     loop {
         let mut out = caller.message(prepared.body.clone(), safety);
-        out.headers.extend(prepared.headers.clone());
+        forward_headers(caller, &mut out.headers);
+        if let Some(name) = &prepared.name {
+            out.headers.insert(headers::NAME, name.clone());
+        }
         out.pin.clone_from(&prepared.pin);
         out.avoid.clone_from(&avoid);
         left -= 1;

@@ -23,8 +23,8 @@ use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
 
 /// Requests that this version took away; the server is not asked ("MUST respond with 404 Not Found").
-const REMOVED: [&str; 5] =
-    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+const REMOVED: [&[u8]; 5] =
+    [b"initialize", b"ping", b"logging/setLevel", b"resources/subscribe", b"resources/unsubscribe"];
 
 /// Answers a POST that holds one modern message. A client that goes away cancels it.
 pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
@@ -35,31 +35,28 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
         return fallback::answer(&caller, &frame);
     }
     if frame.kind() == Kind::Notification {
-        return notification(&caller, &frame).await;
+        return Box::pin(notification(&caller, &frame)).await;
     }
-    let method = frame.method();
-    if REMOVED.contains(&&*method) {
+    if REMOVED.contains(&&*frame.method_bytes()) {
         return refuse(&caller, &frame, &McpError::new(Problem::MethodNotFound));
     }
-    if method == "subscriptions/listen" {
-        drop(method);
-        return listen::listen(caller, frame).await;
+    if frame.is("subscriptions/listen") {
+        return Box::pin(listen::listen(caller, frame)).await;
     }
-    drop(method);
     call::call(&caller, &frame).await
 }
 
 /// The headers of a modern message as its client sent them; they were checked against the body.
 fn forward_headers(caller: &Caller, to: &mut HeaderMap) {
-    for name in [headers::PROTOCOL_VERSION, headers::METHOD, headers::NAME] {
-        if let Some(value) = caller.headers.get(&name) {
-            to.insert(name, value.clone());
-        }
-    }
-    // "MUST forward it and otherwise ignore it"
     for (name, value) in &caller.headers {
-        if name.as_str().starts_with(headers::PARAM_PREFIX) {
-            to.append(name.clone(), value.clone());
+        if !name.as_str().starts_with("mcp-") {
+            continue;
+        }
+        if [headers::PROTOCOL_VERSION, headers::METHOD, headers::NAME].contains(name) {
+            to.entry(name).or_insert_with(|| value.clone());
+        } else if name.as_str().starts_with(headers::PARAM_PREFIX) {
+            // "MUST forward it and otherwise ignore it"
+            to.append(name, value.clone());
         }
     }
 }

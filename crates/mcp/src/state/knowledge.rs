@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,8 +22,8 @@ pub(crate) struct Spoken {
 /// Answers by server name.
 #[derive(Default)]
 pub(crate) struct Knowledge {
-    servers: Mutex<HashMap<Arc<str>, (Spoken, Instant)>>,
-    asking: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+    servers: Mutex<BTreeMap<Arc<str>, (Spoken, Instant)>>,
+    asking: Mutex<BTreeMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Knowledge {
