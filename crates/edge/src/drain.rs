@@ -140,6 +140,13 @@ impl DrainHandle {
         Self { shared: Arc::new(Shared { phase: AtomicU8::new(0), changed }) }
     }
 
+    /// A handle and what moves its phase, forward only: for tests of whatever ends politely, which have no [`crate::Edge`].
+    pub fn driven() -> (Self, impl Fn(Phase) + Send + Sync + 'static) {
+        let handle = Self::new();
+        let moved = handle.clone();
+        (handle, move |phase| moved.publish(phase))
+    }
+
     /// The present phase: one relaxed load.
     pub fn phase(&self) -> Phase {
         Phase::from_u8(self.shared.phase.load(Ordering::Relaxed))

@@ -3,7 +3,7 @@
 use super::upstream::Upstream as Server;
 use bytes::Bytes;
 use holdfast_config::{Config, ProcessEnv, Role, Source};
-use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, DrainHandle, HttpVersion, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, DrainHandle, HttpVersion, Phase, RequestContext};
 use holdfast_identity::Principal;
 use holdfast_mcp::{McpService, McpState, Server as McpServer, key_ring, seal::KeyRing};
 use holdfast_resilience::Deadline;
@@ -23,7 +23,8 @@ pub(crate) struct Gateway {
     pub(crate) service: McpService,
     pub(crate) server: Arc<McpServer>,
     pub(crate) ring: Arc<KeyRing>,
-    pub(crate) drain: DrainHandle,
+    drain: DrainHandle,
+    begin: Box<dyn Fn(Phase) + Send + Sync>,
     pub(crate) principal: Arc<Principal>,
     _background: Background,
 }
@@ -77,14 +78,22 @@ impl Gateway {
         let mcp_server = McpServer::new(server, Arc::clone(&upstream), metrics).unwrap();
         let service = McpService::new(&config.mcp, &config.sessions, Arc::clone(&ring), state, [mcp_server]);
         let server = Arc::clone(service.server("it").unwrap());
+        let (drain, begin) = DrainHandle::driven();
         Self {
             service,
             server,
             ring,
-            drain: DrainHandle::new(),
+            drain,
+            begin: Box::new(begin),
             principal: Principal::anonymous(),
             _background: background,
         }
+    }
+
+    /// Closes the listeners, as far as anything behind them can tell.
+    pub(crate) fn begin_drain(&self) {
+        (self.begin)(Phase::Unready);
+        (self.begin)(Phase::Closing);
     }
 
     /// One request.

@@ -10,6 +10,7 @@
 )]
 
 mod batches;
+mod drain;
 mod gateway;
 mod handles;
 mod inputs;
