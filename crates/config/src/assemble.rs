@@ -1,12 +1,14 @@
 //! Effective values to the plain structs of [`crate::model`]. Field and key have one name, so most of it is a list of names.
 
 mod auth;
+mod ha;
 mod listener;
 pub(crate) use listener::FIRST;
+mod redis;
 mod routing;
 
 use crate::{
-    model::{AccessLog, Api, Config, Ha, LogFormat, Logging, Mcp, McpServer, Metrics, Observability},
+    model::{AccessLog, Api, Config, LogFormat, Logging, Mcp, McpServer, Metrics, Observability},
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
 };
@@ -46,6 +48,7 @@ field! {
     Secret: Data::Secret(secret) => Some(Self::new(&secret.value));
     std::net::IpAddr: Data::Text(text) => text.parse().ok();
     ipnet::IpNet: Data::Text(text) => crate::schema::network(text);
+    std::net::SocketAddr: Data::Text(text) => crate::schema::dns_server(text);
     BTreeMap<String, String>: Data::Labels(labels) => Some(labels.clone());
 }
 
@@ -102,13 +105,13 @@ impl BlockVal {
     }
 }
 
+words!(crate::model::RedisMode: "single" => Self::Single, "sentinel" => Self::Sentinel, "cluster" => Self::Cluster);
 words!(LogFormat: "auto" => Self::Auto, "json" => Self::Json, "text" => Self::Text);
 words!(crate::model::SessionMode: "pinned" => Self::Pinned, "replayable" => Self::Replayable);
 words!(crate::model::EraMode: "auto" => Self::Auto, "legacy" => Self::Legacy, "modern" => Self::Modern, "dual" => Self::Dual);
 
 /// The whole configuration.
 pub(crate) fn config(root: &BlockVal) -> Result<Config, Missing> {
-    let ha = root.inner("ha")?;
     Ok(assemble!(root => Config { version;
         server: listener::server(root.inner("server")?)?,
         listeners: listener::listeners(root)?,
@@ -116,11 +119,12 @@ pub(crate) fn config(root: &BlockVal) -> Result<Config, Missing> {
         connection_pool: routing::pool(root.inner("connection_pool")?)?,
         auth: auth::auth(root.inner("auth")?)?,
         sessions: auth::sessions(root.inner("sessions")?)?,
+        redis: root.block("redis").map(redis::redis).transpose()?,
         routing: routing::routing(root.inner("routing")?)?,
         observability: observability(root.inner("observability")?)?,
         mcp: mcp(root.inner("mcp")?)?,
         apis: root.blocks("apis").map(|(_, api)| self::api(api)).collect::<Result<_, _>>()?,
-        ha: assemble!(ha => Ha { region, zone })
+        ha: ha::ha(root.inner("ha")?)?
     }))
 }
 

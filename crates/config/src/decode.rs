@@ -2,6 +2,7 @@
 
 mod scalar;
 mod unite;
+mod variable;
 
 pub(crate) use scalar::{default_value, expects};
 pub(crate) use unite::unite;
@@ -84,7 +85,7 @@ impl Decoder<'_> {
         };
         let path = join(path, &entry.key);
         let val = if env {
-            self.env_secret(key, &path, &entry.value)
+            self.variable(key, &path, &entry.value)
         } else {
             self.value(key, also, &path, &entry.value)
         };

@@ -1,5 +1,7 @@
 //! From what is given to what is in force: inheritance field by field (upstream, `routing`, root), then defaults.
 
+pub(crate) mod redis;
+
 use crate::{
     canonical::walk,
     decode::{default_value, join},
@@ -34,6 +36,7 @@ fn inherit(root: &mut BlockVal) {
             overlay(block, &given, if name == "retry" { "retry" } else { "circuit_breaker" });
         }
     }
+    redis::inherit(root);
     let Some(mut routing) = root.block("routing").cloned() else { return };
     routing.fields.retain(|name, _| POLICY.iter().any(|key| key.name == *name));
     for upstream in upstreams(root) {
@@ -155,6 +158,11 @@ fn settle(block: &mut BlockVal) {
         "auth" => derive(block, "type", Data::Word("none")),
         "auth.jwt.keys[]" if block.mentions("secret_key") || block.mentions("secret_key_file") => {
             derive(block, "algorithm", Data::Word("HS256"));
+        }
+        "redis" => redis::settle(block),
+        "sessions" => {
+            let shared = block.mentions("redis");
+            derive(block, "type", Data::Word(if shared { "redis" } else { "memory" }));
         }
         _ => {}
     }

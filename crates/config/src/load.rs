@@ -13,6 +13,9 @@ use crate::{
     yaml,
 };
 
+/// Names the shared servers when the root's `redis` does not (C6).
+pub(crate) const REDIS_URL: &str = "REDIS_URL";
+
 /// What the configuration is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -38,6 +41,7 @@ pub fn load(sources: &[Source], env: &dyn Env, role: Role) -> Result<Loaded, Rep
     let mut decoder = Decoder { env, drafts: Vec::new(), secrets: Vec::new() };
     let texts = read(sources, &mut decoder.drafts);
     let mut root = BlockVal::new(&ROOT, None);
+    let mut readable = decoder.drafts.is_empty();
     for (index, text) in texts.iter().enumerate() {
         match yaml::parse(&text.text, index as u16) {
             Ok(None) => {}
@@ -45,31 +49,39 @@ pub fn load(sources: &[Source], env: &dyn Env, role: Role) -> Result<Loaded, Rep
                 let document = decoder.document(&ROOT, &node);
                 unite(&mut root, document, "", &mut decoder.drafts);
             }
-            Err(draft) => decoder.drafts.push(*draft),
+            Err(draft) => {
+                readable = false;
+                decoder.drafts.push(*draft);
+            }
         }
     }
     let Decoder { mut drafts, secrets, .. } = decoder;
-    canonical::canonical(&mut root, &mut drafts);
-    effective::effective(&mut root, &mut drafts);
-    validate::validate(&root, role, &mut drafts);
-    let config = if drafts.iter().any(|draft| draft.severity == crate::Severity::Error) {
-        None
-    } else {
-        assemble::config(&root)
-            .map_err(|missing| {
-                drafts.push(Draft::error(
-                    "",
-                    None,
-                    format!("`{}` has no value: a defect of Holdfast", missing.0),
-                ));
-            })
-            .ok()
-    };
+    // A file that could not be read or parsed has said nothing: what the rest lacks or means is anybody's guess.
+    let config = if readable { complete(&mut root, env, role, &mut drafts) } else { None };
     let (diagnostics, left_out) = finish(drafts, &texts, &secrets);
     match config {
         Some(config) => Ok(Loaded { config, warnings: diagnostics, tree: root }),
         None => Err(Report::new(diagnostics, left_out)),
     }
+}
+
+/// Fills in what was not said, validates the whole, and makes it plain data; `None` if there is any error.
+fn complete(root: &mut BlockVal, env: &dyn Env, role: Role, drafts: &mut Vec<Draft>) -> Option<Config> {
+    let url = env.var(REDIS_URL).filter(|url| !url.is_empty());
+    effective::redis::from_environment(root, url.as_deref());
+    canonical::canonical(root, drafts);
+    effective::effective(root, drafts);
+    validate::validate(root, role, drafts);
+    if let Some(url) = &url {
+        validate::redis_url_differs(root, url, drafts);
+    }
+    if drafts.iter().any(|draft| draft.severity == crate::Severity::Error) {
+        return None;
+    }
+    let missing = |missing: assemble::Missing| {
+        drafts.push(Draft::error("", None, format!("`{}` has no value: a defect of Holdfast", missing.0)));
+    };
+    assemble::config(root).map_err(missing).ok()
 }
 
 fn read(sources: &[Source], drafts: &mut Vec<Draft>) -> Vec<Text> {

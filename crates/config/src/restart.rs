@@ -13,7 +13,7 @@ macro_rules! key {
 }
 
 /// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
-pub(crate) const RESTART_KEYS: [(&str, Differs); 19] = [
+pub(crate) const RESTART_KEYS: [(&str, Differs); 27] = [
     key!(server.workers),
     (".listeners", |old, new| {
         let sockets = |config: &Config| {
@@ -25,12 +25,22 @@ pub(crate) const RESTART_KEYS: [(&str, Differs); 19] = [
     key!(admin.host),
     key!(admin.port),
     key!(admin.unix_socket),
+    key!(redis),
+    (".sessions.type", |old, new| old.sessions.redis.is_some() != new.sessions.redis.is_some()),
+    key!(sessions.redis),
     key!(sessions.ttl),
     key!(sessions.stream_events),
     key!(sessions.stream_bytes),
     key!(sessions.stream_bytes_total),
     key!(sessions.stream_retention),
     key!(sessions.max_entries),
+    key!(ha.enabled),
+    key!(ha.replica),
+    (".ha.peer_discovery.enabled", |old, new| {
+        old.ha.peer_discovery.is_some() != new.ha.peer_discovery.is_some()
+    }),
+    key!(ha.peer_channel.host),
+    key!(ha.peer_channel.port),
     key!(observability.metrics.additional_labels),
     key!(observability.logging.level),
     key!(observability.logging.format),

@@ -2,9 +2,11 @@
 //! print are all derived from the tables below; nothing else knows a key's aliases, unit, range or default.
 
 mod auth;
+mod ha;
 mod listener;
 mod mcp;
 mod observability;
+mod redis;
 mod root;
 mod routing;
 mod rules;
@@ -13,7 +15,7 @@ mod tests;
 
 pub(crate) use root::ROOT;
 pub(crate) use routing::POLICY;
-pub(crate) use rules::{Rule, network};
+pub(crate) use rules::{Rule, dns_server, network};
 
 /// A block of keys.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct Key {
     pub(crate) off: bool,
     /// Another spelling of the key at this path.
     pub(crate) moves: Option<&'static str>,
+    /// `<name>_env` names a variable that holds it; a list is written with commas. A secret has this anyway.
+    pub(crate) env: bool,
     /// A change takes effect after a restart only.
     pub(crate) restart: bool,
 }
@@ -136,7 +140,7 @@ impl Block {
         self.keys().find(|key| key.name == name)
     }
 
-    /// The key that `name` spells, with the spelling; `true` for the `_env` form of a secret.
+    /// The key that `name` spells, with the spelling; `true` for the `_env` form.
     pub(crate) fn spelled(&self, name: &str) -> Option<(&'static Key, Option<&'static Also>, bool)> {
         let named = |name: &str| {
             self.keys().find_map(|key| {
@@ -150,7 +154,7 @@ impl Block {
             return Some((key, also, false));
         }
         let (key, also) = named(name.strip_suffix("_env")?)?;
-        matches!(key.kind, Kind::Secret { .. }).then_some((key, also, true))
+        key.has_env().then_some((key, also, true))
     }
 
     /// Every legal spelling.
@@ -159,7 +163,7 @@ impl Block {
         for key in self.keys() {
             for name in std::iter::once(key.name).chain(key.also.iter().map(|also| also.name)) {
                 all.push(name.to_owned());
-                if matches!(key.kind, Kind::Secret { .. }) {
+                if key.has_env() {
                     all.push(format!("{name}_env"));
                 }
             }
@@ -169,6 +173,10 @@ impl Block {
 }
 
 impl Key {
+    /// Whether `<name>_env` is a spelling of it.
+    pub(crate) fn has_env(&self) -> bool {
+        self.env || matches!(self.kind, Kind::Secret { .. })
+    }
     const fn alias(mut self, also: &'static [Also]) -> Self {
         self.also = also;
         self
@@ -181,6 +189,10 @@ impl Key {
         self.moves = Some(path);
         self
     }
+    const fn or_env(mut self) -> Self {
+        self.env = true;
+        self
+    }
     const fn restart(mut self) -> Self {
         self.restart = true;
         self
@@ -190,7 +202,7 @@ impl Key {
 // === Words of the tables ===
 
 const fn key(name: &'static str, kind: Kind, default: Def, doc: &'static str) -> Key {
-    Key { name, also: &[], kind, default, doc, off: false, moves: None, restart: false }
+    Key { name, also: &[], kind, default, doc, off: false, moves: None, env: false, restart: false }
 }
 const fn also(name: &'static str) -> Also {
     Also { name, bare: None, plus: 0 }

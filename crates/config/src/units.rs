@@ -50,3 +50,14 @@ impl fmt::Display for Secret {
         f.write_str("***")
     }
 }
+
+/// Whether an address is of this machine or of a private network: loopback, RFC 1918, RFC 4193, RFC 6598, link-local.
+pub fn is_private(ip: std::net::IpAddr) -> bool {
+    match ip.to_canonical() {
+        std::net::IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}

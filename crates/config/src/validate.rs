@@ -1,8 +1,12 @@
 //! What no single key can know: clashes, dangling references, contradictions, and what a role demands.
 
 mod auth;
+mod ha;
 mod listeners;
+mod redis;
 mod upstreams;
+
+pub(crate) use redis::url_differs as redis_url_differs;
 
 use crate::{
     Role,
@@ -17,7 +21,9 @@ pub(crate) fn validate(root: &BlockVal, role: Role, drafts: &mut Vec<Draft>) {
     let mut check = Check { root, role, drafts };
     listeners::check(&mut check);
     auth::check(&mut check);
+    redis::check(&mut check);
     upstreams::check(&mut check);
+    ha::check(&mut check);
 }
 
 struct Check<'a> {

@@ -64,8 +64,8 @@ fn unknown_keys_get_the_nearest_name() {
         ),
         ("routing:\n  strategy: least_con", &["test.yaml:2", "did you mean `least_conn`?"]),
         ("admin: {tokn_env: X}", &["did you mean `token_env`?"]),
-        ("redis: {url: x}", &["redis: unknown key: no code behind it yet"]),
-        ("ha: {peer_discovery: {enabled: true}}", &["ha.peer_discovery", "no code behind it yet"]),
+        ("discovery: {provider: x}", &["discovery: unknown key: no code behind it yet"]),
+        ("ha: {failover: {enabled: true}}", &["ha.failover", "no code behind it yet"]),
         ("observability: {tracing: {enabled: true}}", &["observability.tracing", "no code behind it yet"]),
     ]);
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 const MAX_VALUE: usize = 64 * 1024;
 
 /// A scalar with its variables put in.
-struct Scalar {
-    text: String,
+pub(super) struct Scalar {
+    pub(super) text: String,
     /// Written without quotes, so that `8080` is a number; also when it is a variable's value.
     plain: bool,
     /// Holds the value of a variable, which messages must not repeat.
@@ -82,32 +82,14 @@ impl Decoder<'_> {
         Some(Val { data, at: Some(node.at), origin: Origin::Given, written })
     }
 
-    /// `<key>_env`: the variable that holds the secret.
-    pub(super) fn env_secret(&mut self, key: &'static Key, path: &str, node: &Node) -> Option<Val> {
-        let NodeKind::Scalar { text: raw, plain } = &node.kind else {
-            let message = format!("expected the name of a variable, found {}", node.describe());
-            self.hide(node);
-            self.drafts.push(Draft::error(path, Some(node.at), message));
-            return None;
-        };
-        let name = self.substitute(raw, *plain, path, node.at)?.text;
-        if !is_variable(&name) {
-            // Somebody may have put the secret itself here.
-            self.hide(node);
-            self.drafts.push(
-                Draft::error(path, Some(node.at), "expected the name of an environment variable")
-                    .help("`*_env` keys name a variable; the value itself goes to the key without `_env`"),
-            );
-            return None;
-        }
-        let Some(value) = self.env.var(&name) else {
-            self.drafts.push(unset(path, node.at, &name));
-            return None;
-        };
-        self.secret(&key.kind, &value, SecretFrom::EnvKey(name), path, node.at)
-    }
-
-    fn secret(&mut self, kind: &Kind, value: &str, from: SecretFrom, path: &str, at: At) -> Option<Val> {
+    pub(super) fn secret(
+        &mut self,
+        kind: &Kind,
+        value: &str,
+        from: SecretFrom,
+        path: &str,
+        at: At,
+    ) -> Option<Val> {
         let value = value.trim_end_matches(['\r', '\n']).to_owned();
         let min = if let Kind::Secret { min } = kind { *min } else { 1 };
         let why = if value == "***" {
@@ -126,7 +108,7 @@ impl Decoder<'_> {
     }
 
     /// Puts `${NAME}` in; `$${` is a literal `${`. It works on parsed scalars, so a value cannot become YAML.
-    fn substitute(&mut self, raw: &str, plain: bool, path: &str, at: At) -> Option<Scalar> {
+    pub(super) fn substitute(&mut self, raw: &str, plain: bool, path: &str, at: At) -> Option<Scalar> {
         let mut text = String::new();
         let mut rest = raw;
         let (mut substituted, mut variable) = (false, None);
@@ -205,6 +187,12 @@ pub(crate) fn default_value(key: &'static Key) -> Option<Data> {
         (Def::Empty, Kind::Labels) => Some(Data::Labels(std::collections::BTreeMap::new())),
         _ => None,
     }
+}
+
+/// The value of a variable.
+pub(super) fn decode_text(kind: &Kind, text: &str) -> Result<Data, String> {
+    let scalar = Scalar { text: text.to_owned(), plain: true, substituted: true, variable: None };
+    decode(kind, false, None, &scalar).map(|(data, _)| data)
 }
 
 fn decode(kind: &Kind, off: bool, also: Option<&Also>, scalar: &Scalar) -> Decoded {
@@ -331,12 +319,12 @@ fn refusal(kind: &Kind, scalar: &Scalar, why: String, path: &str, at: At) -> Dra
     }
 }
 
-fn unset(path: &str, at: At, name: &str) -> Draft {
+pub(super) fn unset(path: &str, at: At, name: &str) -> Draft {
     Draft::error(path, Some(at), format!("the environment variable `{name}` is not set"))
         .help("set it, or change the key")
 }
 
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     name.len() <= 256
         && name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -46,7 +46,7 @@ fn block(schema: &'static Block, definitions: &mut Map<String, Value>) {
         for also in key.also {
             properties.insert(also.name.into(), property(key, Some(also.name), definitions));
         }
-        if matches!(key.kind, Kind::Secret { .. }) {
+        if key.has_env() {
             let doc = format!("Name of the environment variable that holds `{}`.", key.name);
             properties.insert(format!("{}_env", key.name), json!({"type": "string", "description": doc}));
         }

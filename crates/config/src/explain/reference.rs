@@ -62,7 +62,7 @@ fn section(page: &mut String, schema: &'static Block, places: &[String]) {
 
 fn row(key: &'static Key) -> String {
     let mut name = format!("`{}`", key.name);
-    if matches!(key.kind, Kind::Secret { .. }) {
+    if key.has_env() {
         put!(name, ", `{}_env`", key.name);
     }
     for also in key.also {

@@ -100,6 +100,8 @@ pub enum KeySource {
 /// Sealed session tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sessions {
+    /// Where what a token cannot hold is kept; `None` = in this replica's memory (`type: memory`).
+    pub redis: Option<crate::Redis>,
     /// Absolute life of a session token. Default 24h.
     pub absolute_ttl: Duration,
     /// Idle time before this replica forgets what it keeps for a session. Default 1h (`ttl`).

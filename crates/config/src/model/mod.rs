@@ -1,15 +1,19 @@
 //! The canonical form of a configuration: every alias resolved, every default filled in.
 
 mod auth;
+mod ha;
 mod listener;
 mod mcp;
 mod observability;
+mod redis;
 mod routing;
 
 pub use auth::*;
+pub use ha::*;
 pub use listener::*;
 pub use mcp::*;
 pub use observability::*;
+pub use redis::*;
 pub use routing::*;
 
 /// A whole configuration after loading: what `serve` runs on and `check` prints.
@@ -29,6 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// Sealed session tokens and stream logs.
     pub sessions: Sessions,
+    /// Servers that the replicas share. Default: none.
+    pub redis: Option<Redis>,
     /// Balancing, health checks, breaker and retry: defaults of every upstream.
     pub routing: Routing,
     /// Metrics, logs, access records.
@@ -37,15 +43,6 @@ pub struct Config {
     pub mcp: Mcp,
     /// Plain HTTP routes.
     pub apis: Vec<Api>,
-    /// Names of this process.
+    /// This replica and the others.
     pub ha: Ha,
-}
-
-/// Identity of this process. More keys come with shared state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ha {
-    /// Region label, also used for zone-aware balancing. Default: none.
-    pub region: Option<String>,
-    /// Zone label. Endpoints of the same zone are preferred. Default: none.
-    pub zone: Option<String>,
 }

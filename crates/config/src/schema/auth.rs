@@ -1,7 +1,8 @@
 //! Who may call, and sealed sessions.
 
 use super::{
-    Block, DAY, Def, Key, Kind, MINUTE, SECOND, Word, also, int, key, kib, mib, rules::Rule, seconds,
+    Block, DAY, Def, Key, Kind, MINUTE, SECOND, Word, also, int, key, kib, mib, redis::REDIS, rules::Rule,
+    seconds,
 };
 
 const TYPE: Kind = Kind::Choice(&[
@@ -128,6 +129,17 @@ pub(super) static SESSIONS: Block = Block {
     name: "sessions",
     doc: "Sealed session tokens, and what is kept for streams that can be resumed.",
     keys: &[&[
+        key(
+            "type",
+            Kind::Choice(&[
+                Word(&["memory"], "each replica for itself"),
+                Word(&["redis"], "shared by the replicas; needs an address in `sessions.redis`, in `redis`, or in `REDIS_URL`"),
+            ]),
+            Def::Rule("`redis` if there is such an address, else `memory`"),
+            "Where what a session token cannot hold is kept.",
+        )
+        .restart(),
+        key("redis", Kind::Block(&REDIS), Def::Rule("the root's `redis`"), "The servers of `type: redis`.").restart(),
         key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session token."),
         key(
             "ttl",
@@ -185,7 +197,7 @@ pub(super) static SESSIONS: Block = Block {
         .restart(),
     ]],
     scalar: None,
-    reserved: &["type", "redis"],
+    reserved: &[],
 };
 
 static SESSION_KEY: Block = Block {

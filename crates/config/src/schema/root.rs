@@ -3,12 +3,13 @@
 use super::{
     Block, Def, Key, Kind,
     auth::{AUTH, SESSIONS},
+    ha::HA,
     int, key,
     listener::{ADMIN, CONNECTION_POOL, LISTENER, SERVER, SSL_CONFIGURATION},
     mcp::{API, MCP},
     observability::OBSERVABILITY,
+    redis::REDIS,
     routing::{CIRCUIT_BREAKER, RETRY, ROUTING},
-    rules::Rule,
 };
 
 static LISTENERS: Kind = Kind::Block(&LISTENER);
@@ -28,6 +29,13 @@ const KEYS: &[Key] = &[
     ),
     key("auth", Kind::Block(&AUTH), Def::Empty, "Who may call, unless a route says otherwise."),
     key("sessions", Kind::Block(&SESSIONS), Def::Empty, "Sealed session tokens and stream logs."),
+    key(
+        "redis",
+        Kind::Block(&REDIS),
+        Def::None,
+        "Servers that the replicas share: the default of every use.",
+    )
+    .restart(),
     key("routing", Kind::Block(&ROUTING), Def::Empty, "How upstreams are called, unless one says otherwise."),
     key(
         "circuit_breaker",
@@ -44,7 +52,7 @@ const KEYS: &[Key] = &[
     key("observability", Kind::Block(&OBSERVABILITY), Def::Empty, "Metrics, logs, access records."),
     key("mcp", Kind::Block(&MCP), Def::Empty, "MCP servers and their policy."),
     key("apis", Kind::List { of: &APIS, max: 10_000, one: false }, Def::Empty, "Plain HTTP routes."),
-    key("ha", Kind::Block(&HA), Def::Empty, "Names of this process."),
+    key("ha", Kind::Block(&HA), Def::Empty, "Where this process runs, and the other replicas."),
 ];
 
 /// The whole document.
@@ -54,7 +62,6 @@ pub(crate) static ROOT: Block = Block {
     keys: &[KEYS],
     scalar: None,
     reserved: &[
-        "redis",
         "discovery",
         "rate_limit",
         "buckets",
@@ -74,20 +81,4 @@ pub(crate) static ROOT: Block = Block {
         "service_mesh",
         "kubernetes",
     ],
-};
-
-static HA: Block = Block {
-    name: "ha",
-    doc: "Where this process runs.",
-    keys: &[&[
-        key("region", Kind::Text(Rule::Any), Def::None, "Region label."),
-        key(
-            "zone",
-            Kind::Text(Rule::Any),
-            Def::None,
-            "Zone label. Endpoints of the same zone are preferred.",
-        ),
-    ]],
-    scalar: None,
-    reserved: &["enabled", "peer_discovery", "failover"],
 };

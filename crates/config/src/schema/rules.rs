@@ -1,7 +1,7 @@
 //! What text may look like. A rule answers with what is expected; it never repeats the value.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A rule for one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +18,20 @@ pub(crate) enum Rule {
     Address,
     /// An address or a network.
     Network,
+    /// The address of a DNS server, with a port if it is not 53.
+    DnsServer,
     /// An absolute `http` or `https` URL of an endpoint.
     Url,
     /// Scheme, host and port alone.
     Origin,
     /// A host, with a port if wanted.
     Authority,
+    /// A host name or an address, without a port.
+    Host,
+    /// The same, with a port if wanted.
+    HostPort,
+    /// A DNS name or a URI, as a certificate names its owner.
+    Identity,
     /// A path that starts with `/`.
     Path,
     /// A path without a trailing `/`, except `/` itself.
@@ -54,9 +62,13 @@ impl Rule {
             Self::KeyId => is_name(text, 16),
             Self::Address => text.parse::<IpAddr>().is_ok(),
             Self::Network => network(text).is_some(),
+            Self::DnsServer => dns_server(text).is_some(),
             Self::Url => return check_url(text),
             Self::Origin => return check_origin(text),
             Self::Authority => text.parse::<http::uri::Authority>().is_ok() && !text.contains('@'),
+            Self::Host => is_host(text),
+            Self::HostPort => is_host_port(text),
+            Self::Identity => is_identity(text),
             Self::Path => is_path(text),
             Self::Prefix => is_path(text) && (text == "/" || !text.ends_with('/')) && !text.contains("//"),
             Self::Header => text.parse::<http::HeaderName>().is_ok(),
@@ -74,9 +86,15 @@ impl Rule {
             Self::KeyId => "1 to 16 characters of `A-Za-z0-9_-`",
             Self::Address => "an IP address such as `0.0.0.0` or `::1`",
             Self::Network => "an address or network such as `10.0.0.0/8`",
+            Self::DnsServer => "an IP address such as `10.0.0.2`, `10.0.0.2:5353` or `[::1]:5353`",
             Self::Url => "a URL `http://host:port/path` or `https://...`",
             Self::Origin => "an origin such as `https://gateway.example.com`",
             Self::Authority => "a host such as `gateway.example.com` or `localhost:8443`",
+            Self::Host => "a host name or an IP address, without a port",
+            Self::HostPort => "a host, or `host:port` with a port from 1 to 65535; IPv6 as `[::1]:9444`",
+            Self::Identity => {
+                "a DNS name such as `gateway.example.com`, without wildcard, or a URI such as `spiffe://example.com/gateway`"
+            }
             Self::Path => "a path that starts with `/`",
             Self::Prefix => "a path that starts with `/`, without `//` and without `/` at the end",
             Self::File => "a file",
@@ -91,8 +109,46 @@ pub(crate) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
+/// RFC 1035, 4.2: port 53 where none is named.
+pub(crate) fn dns_server(text: &str) -> Option<SocketAddr> {
+    let found = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| (ip, 53).into()));
+    found.filter(|address: &SocketAddr| address.port() != 0)
+}
+
 fn is_name(text: &str, longest: usize) -> bool {
     text.len() <= longest && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// RFC 1123, 2.1, with `_` as service names have it; or an address.
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    text.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
+}
+
+fn is_host_port(text: &str) -> bool {
+    if is_host(text) {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map_or_else(
+        || !host.contains(':') && is_host(host),
+        |address| address.parse::<std::net::Ipv6Addr>().is_ok(),
+    );
+    host && crate::text::whole(port).is_some_and(|port| (1..=65535).contains(&port))
+}
+
+/// RFC 5280, 4.2.1.6. An address is no identity: it says where somebody is.
+fn is_identity(text: &str) -> bool {
+    let uri = text
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some_and(|host| !host.is_empty()));
+    text.len() <= 2048 && (uri || (is_host(text) && text.parse::<IpAddr>().is_err() && !text.ends_with('.')))
 }
 
 /// RFC 3986, 3.3, without query and fragment; `.` and `..` segments would never match a normalised path.

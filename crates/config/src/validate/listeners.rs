@@ -103,6 +103,7 @@ fn clashes(check: &mut Check<'_>, listeners: &[(String, &BlockVal)]) {
     let mut sockets = listeners.to_vec();
     let admin = check.root.block("admin").filter(|admin| admin.bool("enabled") != Some(false));
     sockets.extend(admin.map(|admin| ("admin".to_owned(), admin)));
+    sockets.extend(super::ha::channel(check.root).map(|channel| ("ha.peer_channel".to_owned(), channel)));
     for (index, (path, block)) in sockets.iter().enumerate() {
         for (other_path, other) in &sockets[..index] {
             let (Some(a), Some(b)) = (socket(block), socket(other)) else { continue };
