@@ -1,6 +1,6 @@
 //! The request body on its way out: one that can be sent again, or taken back as long as nobody asked for a byte of it.
 
-use crate::{BoxError, BoxedBody, CallBody, expect::Gate};
+use crate::{BoxError, BoxedBody, CallBody, clock, expect::Gate};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 /// A call's body between attempts. Each attempt gets an [`OutBody`] of it.
@@ -27,6 +28,10 @@ pub(crate) struct Stream {
     polled: bool,
     /// The client's side failed: not the upstream's fault.
     failed: bool,
+    /// The server would take more, and the client has not sent it.
+    owed: bool,
+    /// When the client last sent something that was waited for.
+    fed: Option<Instant>,
 }
 
 enum StreamBody {
@@ -45,7 +50,8 @@ impl Source {
             CallBody::Incoming(body) => StreamBody::Incoming(body),
             CallBody::Stream(body) => StreamBody::Boxed(body),
         };
-        Self::Stream(Arc::new(Mutex::new(Stream { body: stream, reader: 0, polled: false, failed: false })))
+        let stream = Stream { body: stream, reader: 0, polled: false, failed: false, owed: false, fed: None };
+        Self::Stream(Arc::new(Mutex::new(stream)))
     }
 
     /// The body for one attempt. A reader of an earlier attempt is cut off.
@@ -75,11 +81,21 @@ impl Source {
         matches!(self, Self::Stream(_))
     }
 
+    /// Since when the client has kept nobody waiting, if ever: `Err` while it does.
+    pub(crate) fn fed(&self) -> Result<Option<Instant>, Owed> {
+        let Self::Stream(stream) = self else { return Ok(None) };
+        let stream = stream.lock();
+        if stream.owed { Err(Owed) } else { Ok(stream.fed) }
+    }
+
     /// Whether reading it failed on the client's side.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self, Self::Stream(stream) if stream.lock().failed)
     }
 }
+
+/// The client still has to send a part of the body that the server would take.
+pub(crate) struct Owed;
 
 /// A body as hyper sends it.
 pub(crate) struct OutBody {
@@ -137,7 +153,13 @@ impl Stream {
             return Poll::Ready(Some(Err("the request body was taken back for another attempt".into())));
         }
         self.polled = true;
-        let frame = ready!(self.body.poll_frame(cx));
+        let Poll::Ready(frame) = self.body.poll_frame(cx) else {
+            self.owed = true;
+            return Poll::Pending;
+        };
+        if std::mem::take(&mut self.owed) {
+            self.fed = Some(clock::now());
+        }
         self.failed |= matches!(frame, Some(Err(_)));
         Poll::Ready(frame)
     }

@@ -248,7 +248,11 @@ impl<'a> Run<'a> {
             Ok(Err(failure)) => failure,
             Err(_elapsed) => {
                 // Cut off by the whole deadline after others used it up, the endpoint had no fair chance.
-                let fair = until < whole || now - begun >= (now - self.start) / 2;
+                // Nor has it where the client's body was what took the time: slow clients must not open a breaker.
+                let fair = self.ask.body.fed().is_ok_and(|fed| {
+                    let span = now - if until < whole { begun } else { self.start };
+                    now - fed.map_or(begun, |fed| fed.max(begun)) >= span / 2
+                });
                 Failure::timed_out(&endpoint, &progress, fair)
             }
         };

@@ -1,11 +1,14 @@
 use crate::{
     server::{Act, Server},
-    support::{Setup, at_rest, call, get, ok, until},
+    support::{Setup, at_rest, call, fails, get, ok, until},
 };
 use bytes::Bytes;
-use holdfast_upstream::{CallBody, Target};
+use futures_util::{StreamExt, stream};
+use holdfast_resilience::Deadline;
+use holdfast_upstream::{BoxError, Call, CallBody, CallError, Target, clock};
 use http::{Method, header, uri::PathAndQuery};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -114,7 +117,7 @@ async fn the_request_goes_out_in_origin_form_with_base_path_and_host() {
     assert!(heads[1].contains("host: client.example\r\n"), "{}", heads[1]);
 }
 
-fn expecting(extra: Option<&'static str>) -> holdfast_upstream::Call {
+fn expecting(extra: Option<&'static str>) -> Call {
     let mut call = call(Method::PUT, "/");
     call.headers.insert(header::EXPECT, "100-continue".parse().unwrap());
     if let Some(name) = extra {
@@ -151,9 +154,9 @@ async fn a_refusal_before_100_leaves_the_body_unsent() {
     let flag = Arc::clone(&polled);
     let stream = futures_util::stream::poll_fn(move |_| {
         flag.store(true, std::sync::atomic::Ordering::SeqCst);
-        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"body")))))
+        std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"body")))))
     });
-    call.body = CallBody::Stream(http_body_util::StreamBody::new(stream).boxed_unsync());
+    call.body = CallBody::Stream(StreamBody::new(stream).boxed_unsync());
     let start = Instant::now();
     assert_eq!(ok(&upstream, call).await, (http::StatusCode::EXPECTATION_FAILED, "no".to_owned()));
     assert!(start.elapsed() < Duration::from_millis(900));
@@ -181,4 +184,49 @@ async fn redirects_are_passed_on_and_not_followed() {
     let upstream = Setup::of(&[&server]).build();
     assert_eq!(ok(&upstream, get()).await.0, 302);
     assert_eq!(elsewhere.accepted(), 0);
+}
+
+/// A request body of one piece that never ends.
+fn unfinished() -> CallBody {
+    let first = stream::once(async { Ok::<_, BoxError>(Frame::data("begun".into())) });
+    CallBody::Stream(StreamBody::new(first.chain(stream::pending())).boxed_unsync())
+}
+
+fn soon(body: CallBody) -> Call {
+    let mut call = call(Method::POST, "/");
+    call.deadline = Deadline::after(clock::now(), Duration::from_millis(100));
+    call.body = body;
+    call
+}
+
+#[tokio::test]
+async fn clients_that_do_not_finish_their_bodies_never_open_a_breaker() {
+    let server =
+        Server::start(|number, _| if number < 10 { Act::Hang } else { Act::Answer(200, "", "well") }).await;
+    let setup = Setup::of(&[&server]);
+    let upstream = setup.build();
+    for _ in 0..10 {
+        let error = fails(&upstream, soon(unfinished())).await;
+        assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+    assert_eq!(setup.metric(&["attempts", "outcome=\"timeout\""]), 0.0);
+    assert_eq!(ok(&upstream, get()).await.1, "well");
+}
+
+#[tokio::test]
+async fn silence_after_the_whole_body_is_the_endpoints_fault() {
+    let server = Server::always(Act::Hang).await;
+    let setup = Setup::of(&[&server]);
+    let upstream = setup.build();
+    let whole =
+        || CallBody::Stream(Full::new(Bytes::from_static(b"whole")).map_err(Into::into).boxed_unsync());
+    for _ in 0..5 {
+        let error = fails(&upstream, soon(whole())).await;
+        assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+    assert_eq!(setup.metric(&["attempts", "outcome=\"timeout\""]), 5.0);
+    assert!(
+        matches!(fails(&upstream, get()).await, CallError::Refused { .. }),
+        "five in a row open the breaker"
+    );
 }
