@@ -35,6 +35,8 @@ struct Inner {
     out: Outgoing,
     /// The request body, while frames are still to come.
     sending: Option<OutBody>,
+    /// The socket takes no more for now.
+    blocked: bool,
     life: Life,
     body: BodyReader,
     scan: EndScan,
@@ -63,6 +65,7 @@ impl Http1 {
             read: ReadBuffer::new(),
             out: Outgoing::new(),
             sending: None,
+            blocked: false,
             life: Life::NEW,
             body: BodyReader::Done,
             scan: EndScan::default(),
@@ -163,6 +166,7 @@ impl Inner {
             None => BodySize::Unknown,
         };
         self.out.begin(head, size);
+        self.blocked = false;
         self.sending = (size != BodySize::None).then_some(rest.body);
         self.body = BodyReader::Done;
         self.scan = EndScan::default();
@@ -305,12 +309,15 @@ impl Inner {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         loop {
-            let waiting = self.gather(cx)?;
+            // A body is asked for more only when the server takes more: else it would look as if the client kept it waiting.
+            let waiting = if self.blocked { self.sending.is_some() } else { self.gather(cx)? };
             if self.out.is_empty() {
                 ready!(Pin::new(&mut self.io).poll_flush(cx))?;
                 return if waiting { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
-            let count = ready!(self.poll_write(cx))?;
+            let written = self.poll_write(cx);
+            self.blocked = written.is_pending();
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(SendError::Io(io::ErrorKind::WriteZero.into())));
             }

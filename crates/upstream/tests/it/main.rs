@@ -7,6 +7,7 @@ mod bodies;
 mod cancel;
 mod dns;
 mod failover;
+mod http1;
 mod http2;
 mod pool;
 mod probes;

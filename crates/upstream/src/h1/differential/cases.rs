@@ -58,7 +58,7 @@ const SAME: [&str; 44] = [
 
 /// Ours refuses, with this fault; hyper lets it through, as it may or because it is a user agent's library. The table of
 /// `docs/decisions/0008` says why.
-const STRICTER: [(&str, Fault); 13] = [
+const STRICTER: [(&str, Fault); 15] = [
     (
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         Fault::LengthAndEncoding,
@@ -81,6 +81,11 @@ const STRICTER: [(&str, Fault); 13] = [
         Fault::ChunkSize,
     ),
     ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\ncontent-length: 5\r\n\r\n", Fault::Trailer),
+    ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nhost: x\r\n\r\n", Fault::Trailer),
+    (
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\ntransfer-encoding: x\r\n\r\n",
+        Fault::Trailer,
+    ),
 ];
 
 #[test]
