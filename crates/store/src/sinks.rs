@@ -34,6 +34,11 @@ impl Sinks {
         self.inner.lock().list.remove(&number);
     }
 
+    /// Whether nobody listens.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.lock().list.is_empty()
+    }
+
     /// Tells all of them, without holding a lock.
     pub(crate) fn tell(&self, change: Change) {
         let sinks: Vec<Sink> = self.inner.lock().list.values().map(Arc::clone).collect();

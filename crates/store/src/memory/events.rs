@@ -20,6 +20,8 @@ struct Log {
     bytes: usize,
     first: Sequence,
     last: Option<Sequence>,
+    /// Epoch of who wrote the last event.
+    writer: Epoch,
     end: Option<Bytes>,
 }
 
@@ -90,7 +92,17 @@ impl Logs {
             return Opened::Yours;
         }
         let events = BTreeMap::new();
-        let log = Log { meta, owner, keep, events, bytes: 0, first: Sequence(0), last: None, end: None };
+        let log = Log {
+            meta,
+            owner,
+            keep,
+            events,
+            bytes: 0,
+            first: Sequence(0),
+            last: None,
+            writer: Epoch(0),
+            end: None,
+        };
         if let Some(out) = self.streams.insert_over(stream, log, now + keep, now) {
             self.bytes -= out.bytes;
         }
@@ -107,9 +119,11 @@ impl Logs {
         if let Some(last) = log.last
             && last >= append.sequence
         {
-            return Appended::Stale(last);
+            let again =
+                last == append.sequence && log.owner == append.owner && log.writer == append.owner.epoch;
+            return if again { Appended::Done } else { Appended::Stale(last) };
         }
-        log.owner = append.owner;
+        (log.owner, log.writer) = (append.owner, append.owner.epoch);
         let mut freed = log.follow(append.follows);
         let length = append.event.len();
         log.events.insert(append.sequence, append.event);

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Entries by key, each until an instant.
-pub(super) struct Expiring<K, V> {
+pub(crate) struct Expiring<K, V> {
     max: usize,
     entries: HashMap<K, (V, Instant)>,
     order: BTreeSet<(Instant, K)>,
@@ -15,22 +15,22 @@ pub(super) struct Expiring<K, V> {
 
 impl<K: Copy + Eq + Hash + Ord, V> Expiring<K, V> {
     /// For at most `max` entries.
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { max, entries: HashMap::new(), order: BTreeSet::new() }
     }
 
     /// A living entry.
-    pub(super) fn get(&self, key: K, now: Instant) -> Option<&V> {
+    pub(crate) fn get(&self, key: K, now: Instant) -> Option<&V> {
         self.entries.get(&key).filter(|(_, until)| *until > now).map(|(value, _)| value)
     }
 
     /// A living entry, to be changed.
-    pub(super) fn get_mut(&mut self, key: K, now: Instant) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: K, now: Instant) -> Option<&mut V> {
         self.entries.get_mut(&key).filter(|(_, until)| *until > now).map(|(value, _)| value)
     }
 
     /// Puts an entry in. Gives it back if the map is full of living ones.
-    pub(super) fn insert(&mut self, key: K, value: V, until: Instant, now: Instant) -> Result<(), V> {
+    pub(crate) fn insert(&mut self, key: K, value: V, until: Instant, now: Instant) -> Result<(), V> {
         self.sweep(now);
         if self.entries.len() >= self.max && !self.entries.contains_key(&key) {
             return Err(value);
@@ -43,7 +43,7 @@ impl<K: Copy + Eq + Hash + Ord, V> Expiring<K, V> {
     }
 
     /// Puts an entry in; of a full map the entry that would end first makes room and is returned.
-    pub(super) fn insert_over(&mut self, key: K, value: V, until: Instant, now: Instant) -> Option<V> {
+    pub(crate) fn insert_over(&mut self, key: K, value: V, until: Instant, now: Instant) -> Option<V> {
         match self.insert(key, value, until, now) {
             Ok(()) => None,
             Err(value) => {
@@ -56,7 +56,7 @@ impl<K: Copy + Eq + Hash + Ord, V> Expiring<K, V> {
     }
 
     /// Lets an entry live until another instant.
-    pub(super) fn extend(&mut self, key: K, until: Instant) {
+    pub(crate) fn extend(&mut self, key: K, until: Instant) {
         if let Some((_, before)) = self.entries.get_mut(&key) {
             self.order.remove(&(*before, key));
             *before = until;
@@ -65,14 +65,14 @@ impl<K: Copy + Eq + Hash + Ord, V> Expiring<K, V> {
     }
 
     /// Takes an entry out.
-    pub(super) fn remove(&mut self, key: K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let (value, until) = self.entries.remove(&key)?;
         self.order.remove(&(until, key));
         Some(value)
     }
 
     /// Takes out the entry that ends first, if it has ended.
-    pub(super) fn pop_ended(&mut self, now: Instant) -> Option<(K, V)> {
+    pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<(K, V)> {
         let (until, key) = self.order.first().copied()?;
         if until > now {
             return None;
@@ -81,18 +81,18 @@ impl<K: Copy + Eq + Hash + Ord, V> Expiring<K, V> {
     }
 
     /// The first entry to end, `spared` left aside.
-    pub(super) fn first(&self, spared: Option<K>) -> Option<K> {
+    pub(crate) fn first(&self, spared: Option<K>) -> Option<K> {
         self.order.iter().map(|(_, key)| *key).find(|key| Some(*key) != spared)
     }
 
     /// Living entries, in the order of their end.
-    pub(super) fn iter(&self, now: Instant) -> impl Iterator<Item = (K, &V)> {
+    pub(crate) fn iter(&self, now: Instant) -> impl Iterator<Item = (K, &V)> {
         let living = self.order.iter().skip_while(move |(until, _)| *until <= now);
         living.filter_map(|(_, key)| self.entries.get(key).map(|(value, _)| (*key, value)))
     }
 
     /// Forgets what has ended.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         while self.pop_ended(now).is_some() {}
     }
 }

@@ -9,6 +9,10 @@ mod journal;
 mod peers;
 mod quota;
 
+pub(crate) use activity::check as check_touches;
+pub(crate) use expiring::Expiring;
+pub(crate) use quota::TOTAL_MAX;
+
 use crate::seam::{Answer, Limits, Sink};
 use crate::{StoreError, sinks::Sinks};
 use parking_lot::Mutex;

@@ -129,7 +129,7 @@ pub trait EventLog: Send + Sync {
         until: Instant,
     ) -> Answer<'_, Opened>;
 
-    /// Appends one event.
+    /// Appends one event. Asked again with the last one, it answers `Done`.
     fn append(&self, append: Append, until: Instant) -> Answer<'_, Appended>;
 
     /// Says how the stream ended (opaque, at most [`ENTRY_BYTES_MAX`](super::ENTRY_BYTES_MAX)); it is kept for `keep`.
@@ -151,7 +151,7 @@ pub trait EventLog: Send + Sync {
         until: Instant,
     ) -> Answer<'_, Option<Page>>;
 
-    /// Makes `to` the owner, if `from` is.
+    /// Makes `to` the owner, if `from` is. What the log holds is read afterwards: until then the owner before may append.
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, until: Instant) -> Answer<'_, Claimed>;
 
     /// Forgets streams that nobody will ask for again.

@@ -21,7 +21,7 @@ pub use ids::{Epoch, Name, ReplicaId, Sequence, SessionId};
 pub use journal::{Entry, Journal, Swapped};
 pub use limits::{ENTRY_BYTES_MAX, Limits, NUMBER_MAX};
 pub use peers::PeerRegistry;
-pub use quota::{LEASE_TTL, Lease, QuotaLedger, RESERVE_PER_MILLE};
+pub use quota::{LEASE_TTL, Lease, QuotaLedger, RESERVE_PER_MILLE, Want};
 
 use crate::StoreError;
 use futures_util::future::BoxFuture;
