@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
 use holdfast_resilience::{Safety, Sent};
-use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, StreamKind};
+use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, SealFailure, StreamKind};
 use holdfast_upstream::EndpointKey;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use parking_lot::Mutex;
@@ -254,6 +254,16 @@ pub(crate) fn may_repeat(failure: &Failure, safety: Safety) -> bool {
 /// The word an error is known by in records and metrics.
 pub(crate) fn reason(error: &McpError) -> &'static str {
     error.problem().row().reason
+}
+
+/// The metric's word for why a sealed value did not open.
+pub(crate) fn seal_failure(reason: &str) -> SealFailure {
+    match reason {
+        "unknown_key" => SealFailure::UnknownKey,
+        "tag" => SealFailure::BadTag,
+        "expired" => SealFailure::Expired,
+        _ => SealFailure::Malformed,
+    }
 }
 
 /// Counts an open stream for as long as it lives.

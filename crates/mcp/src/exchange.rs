@@ -5,7 +5,7 @@
 
 use crate::{
     errors::{McpError, Problem},
-    frame::{Frame, Kind},
+    frame::Frame,
     server::Server,
     source::{Event, Source, SourceError},
 };
@@ -347,9 +347,4 @@ pub(crate) fn bare_error(status: StatusCode) -> McpError {
         _ => Problem::BadUpstream,
     };
     McpError::new(problem).detail(format!("it answered HTTP status {}", status.as_u16()))
-}
-
-/// Whether a message is a response to anything.
-pub(crate) fn is_response(frame: &Frame) -> bool {
-    matches!(frame.kind(), Kind::Response | Kind::ErrorResponse)
 }

@@ -1,7 +1,6 @@
 //! Answers of endpoints, as they arrive: whole bodies within a limit, event streams event by event.
 
 use crate::{
-    exchange::is_response,
     frame::{Frame, Limits, MAX_DEPTH, unquote},
     sse::{self, Parser},
 };
@@ -83,7 +82,7 @@ impl Event {
     /// Whether it holds the answer to the request `id` (raw JSON). An error without an id answers whatever was asked.
     pub(crate) fn answers(&self, id: &[u8]) -> bool {
         self.frame.as_ref().is_some_and(|frame| {
-            is_response(frame) && frame.id().is_none_or(|answered| same_id(answered, id))
+            frame.is_response() && frame.id().is_none_or(|answered| same_id(answered, id))
         })
     }
 

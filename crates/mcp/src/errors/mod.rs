@@ -6,6 +6,7 @@
 //!
 //! `docs/reference/mcp-errors.md` is generated from the table; a test keeps it true.
 
+mod refusal;
 mod table;
 
 #[cfg(test)]

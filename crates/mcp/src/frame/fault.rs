@@ -1,7 +1,6 @@
-//! What can be wrong with a message, and the JSON-RPC answer to it.
+//! What can be wrong with a message.
 
 use super::Member;
-use crate::errors::{McpError, Problem};
 use bytes::Bytes;
 
 /// Why bytes are not one acceptable JSON-RPC message. Two bytes wide: the scanner returns it in a register.
@@ -64,24 +63,5 @@ pub struct FrameError {
 impl FrameError {
     pub(crate) fn new(fault: FrameFault) -> Self {
         Self { fault, id: None }
-    }
-
-    /// The JSON-RPC answer.
-    pub fn to_mcp(&self) -> McpError {
-        let problem = match self.fault {
-            FrameFault::Utf8 | FrameFault::Syntax | FrameFault::Trailing => Problem::ParseError,
-            FrameFault::TooLarge => Problem::PayloadTooLarge,
-            FrameFault::TooDeep
-            | FrameFault::Batch
-            | FrameFault::NotObject
-            | FrameFault::Version
-            | FrameFault::Duplicate(_)
-            | FrameFault::Ambiguous(_)
-            | FrameFault::Id
-            | FrameFault::Method
-            | FrameFault::MemberNotObject(_)
-            | FrameFault::Shape => Problem::InvalidRequest,
-        };
-        McpError::new(problem).detail(self.fault.to_string())
     }
 }

@@ -219,12 +219,15 @@ pub(super) fn meta(key: &[u8]) -> Found {
     pick(key, candidates)
 }
 
+#[inline]
 fn pick(key: &[u8], candidates: &[Member]) -> Found {
-    // Few names of one length begin alike: the rest is compared for those alone.
     let first = key.first()?.to_ascii_lowercase();
-    let alike = candidates.iter().filter(|member| member.key().as_bytes().first() == Some(&first));
-    alike.into_iter().find_map(|&member| {
+    candidates.iter().find_map(|&member| {
         let name = member.key().as_bytes();
+        // Few names of one length begin alike: the rest is compared for those alone.
+        if name.first() != Some(&first) {
+            return None;
+        }
         (name == key)
             .then_some((member, true))
             .or_else(|| name.eq_ignore_ascii_case(key).then_some((member, false)))

@@ -94,6 +94,11 @@ impl Frame {
         self.kind
     }
 
+    /// An answer to anything, be it an error.
+    pub fn is_response(&self) -> bool {
+        matches!(self.kind, Kind::Response | Kind::ErrorResponse)
+    }
+
     /// The message as it came.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

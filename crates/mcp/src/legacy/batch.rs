@@ -9,7 +9,6 @@ use super::{
     pump::{Carries, Ended, Pump},
     request::request,
     session::Session,
-    stream::log::{End, LiveStream},
     translate::Translator,
 };
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     frame::{Frame, FrameError, Kind},
     ids::Epoch,
     reply,
+    state::streams::{End, LiveStream},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};

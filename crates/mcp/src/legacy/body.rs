@@ -1,7 +1,9 @@
 //! A client's view of a logged stream: replays from a position, then follows live, with keep-alive comments.
 
-use super::log::{End, Found, LiveStream};
-use crate::drain::Draining;
+use crate::{
+    drain::Draining,
+    state::streams::{End, Found, LiveStream},
+};
 use bytes::Bytes;
 use holdfast_upstream::clock::{self, Alarm};
 use http_body::{Body, Frame};

@@ -2,7 +2,7 @@
 
 use super::{
     rebind::bind,
-    session::{Bound, Session, unix_now},
+    session::{Bound, Session},
 };
 use crate::{
     caller::Caller,
@@ -10,6 +10,7 @@ use crate::{
     exchange::{Hold, ask},
     reply,
     state::Full,
+    token::unix_now,
 };
 use holdfast_edge::Body;
 use holdfast_resilience::Safety;

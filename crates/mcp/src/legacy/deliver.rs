@@ -1,12 +1,9 @@
 //! What became of one client message, as an HTTP response.
 
 use super::{
+    body::EventBody,
     pump::{Carries, Pump},
     session::Session,
-    stream::{
-        body::EventBody,
-        log::{LiveStream, StreamId},
-    },
     translate::Translator,
 };
 use crate::{
@@ -16,6 +13,7 @@ use crate::{
     ids::Epoch,
     reply,
     source::{Event, Source},
+    state::streams::{LiveStream, StreamId},
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;

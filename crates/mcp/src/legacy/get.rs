@@ -5,23 +5,25 @@ use super::{
     pump::{Carries, Pump},
     rebind::{Stuck, bind, rebind},
     request::gone_error,
-    session::{Bound, Session, unix_now},
-    stream::log::{End, LiveStream, Resume},
+    session::{Bound, Session},
     translate::Translator,
 };
 use crate::{
-    caller::{Caller, Tally},
+    caller::{Caller, Tally, seal_failure},
     errors::{McpError, Problem},
     exchange::{Answer, Hold, ask, bare_error},
     reply,
     source::Source,
-    state::Binding,
-    token::EventId,
+    state::{
+        Binding,
+        streams::{End, LiveStream, Resume},
+    },
+    token::{EventId, unix_now},
 };
 use bytes::Bytes;
 use holdfast_edge::Body;
 use holdfast_resilience::Safety;
-use holdfast_telemetry::metrics::{MappedEra, MethodClass, SealFailure};
+use holdfast_telemetry::metrics::{MappedEra, MethodClass};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 
@@ -64,7 +66,7 @@ fn place(caller: &Caller, session: &Session) -> Option<EventId> {
 /// neither works: then a new stream is all there is.
 async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -> Option<Response<Body>> {
     let state = &caller.shared.state;
-    let id = super::stream::log::StreamId(place.stream);
+    let id = crate::state::streams::StreamId(place.stream);
     if let Some(stream) = state.streams.find(id, session.uid) {
         let unasked = state.streams.get_stream(session.uid).is_some_and(|get| get.id == stream.id);
         if stream.end() == Some(End::Lost) && stream.next_sequence() <= place.sequence + 1 {
@@ -227,15 +229,5 @@ async fn open_upstream(
             }
             Err(Closed::Says(reply::error(&failure.to_error(), None)))
         }
-    }
-}
-
-/// The metric's word for why a sealed value did not open.
-pub(crate) fn seal_failure(reason: &str) -> SealFailure {
-    match reason {
-        "unknown_key" => SealFailure::UnknownKey,
-        "tag" => SealFailure::BadTag,
-        "expired" => SealFailure::Expired,
-        _ => SealFailure::Malformed,
     }
 }

@@ -1,6 +1,5 @@
 //! `initialize`: opens a session on any endpoint and gives the client a token that *is* the session.
 
-use super::session::unix_now;
 use crate::{
     caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
     era::Version,
@@ -9,7 +8,7 @@ use crate::{
     frame::{Frame, Kind, Member},
     ids::Epoch,
     reply,
-    token::{Audience, EndpointTag, SessionToken, SessionUid},
+    token::{Audience, EndpointTag, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;
 use holdfast_config::EraMode;

@@ -1,6 +1,7 @@
 //! Versions with a handshake (2025-03-26 to 2025-11-25 over Streamable HTTP): the client's token is the session.
 
 mod batch;
+mod body;
 mod delete;
 mod deliver;
 mod get;
@@ -11,11 +12,7 @@ mod pump;
 mod rebind;
 mod request;
 mod session;
-pub(crate) mod stream;
 mod translate;
-
-pub(crate) use get::seal_failure;
-pub(crate) use session::unix_now;
 
 use crate::{
     caller::{Caller, PROTOCOL_VERSION, reason},

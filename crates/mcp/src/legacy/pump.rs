@@ -1,14 +1,12 @@
 //! Carries the events of an upstream stream into its log, whether a client reads along or not.
 
-use super::{
-    stream::log::{End, LiveStream, Resume},
-    translate::Translator,
-};
+use super::translate::Translator;
 use crate::{
     caller::{Caller, OpenStream, Tally, verdict},
     errors::{McpError, Problem},
     exchange::let_end,
     source::{Event, Source, SourceError},
+    state::streams::{End, LiveStream, Resume},
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::{McpOutcome, StreamKind};

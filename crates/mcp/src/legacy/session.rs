@@ -7,16 +7,13 @@ use crate::{
     exchange::SESSION,
     ids::Epoch,
     state::Binding,
-    token::{Audience, SessionToken, SessionUid},
+    token::{Audience, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::SessionRefusal;
 use holdfast_upstream::{EndpointKey, clock};
 use http::HeaderName;
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 /// A session whose token was opened.
 pub(crate) struct Session {
@@ -32,11 +29,6 @@ pub(crate) struct Session {
     /// The server's id for it.
     inner_id: Option<Arc<str>>,
     epoch: Epoch,
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Session {

@@ -1,7 +1,7 @@
 //! Events of a legacy server on their way to the client: ids become ours, everything else stays.
 
 use super::session::Session;
-use super::stream::log::StreamId;
+use crate::state::streams::StreamId;
 use crate::{
     frame::{Frame, Kind, Member, single_line},
     ids::{self, Epoch},

@@ -3,7 +3,7 @@
 //! Nothing is read ahead and nothing is kept: a client that goes away drops this, which drops the server's connection, which is
 //! the cancellation (2026-07-28 Streamable HTTP, "Cancellation").
 
-use super::{call::write, handles::Rewrite};
+use super::handles::Rewrite;
 use crate::{
     caller::{Caller, Tally, verdict},
     errors::{McpError, Problem},
@@ -131,4 +131,25 @@ impl Body for CallBody {
             }
         }
     }
+}
+
+/// One event for the client. Only the answer can hold what has to be sealed; everything else passes as it came.
+pub(super) fn write(
+    caller: &Caller,
+    endpoint: &EndpointKey,
+    event: &Event,
+    id: Option<&[u8]>,
+    rewrite: &Rewrite,
+) -> Result<Bytes, McpError> {
+    let (Some(frame), Some(id)) = (&event.frame, id) else { return Ok(event.raw().clone()) };
+    if !event.answers(id) {
+        return Ok(event.raw().clone());
+    }
+    let body = rewrite.response(caller, endpoint, frame)?;
+    if body.as_ptr() == frame.bytes().as_ptr() {
+        return Ok(event.raw().clone());
+    }
+    let mut out = BytesMut::new();
+    sse::message(&mut out, None, &body);
+    Ok(out.freeze())
 }

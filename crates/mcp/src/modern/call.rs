@@ -1,7 +1,7 @@
 //! A modern request: anywhere, or where its handle leads.
 
 use super::{
-    body::{CallBody, Ending},
+    body::{CallBody, Ending, write},
     forward_headers,
     handles::{self, Rewrite, declares_tasks, tasks_not_declared},
     refuse,
@@ -13,8 +13,6 @@ use crate::{
     frame::{Frame, Member},
     headers, reply,
     seal::Purpose,
-    source::Event,
-    sse,
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;
@@ -189,25 +187,4 @@ fn whole(
         }
         Answer::Open(..) | Answer::Bare(_) => Err(McpError::new(Problem::Internal)),
     }
-}
-
-/// One event for the client. Only the answer can hold what has to be sealed; everything else passes as it came.
-pub(super) fn write(
-    caller: &Caller,
-    endpoint: &EndpointKey,
-    event: &Event,
-    id: Option<&[u8]>,
-    rewrite: &Rewrite,
-) -> Result<Bytes, McpError> {
-    let (Some(frame), Some(id)) = (&event.frame, id) else { return Ok(event.raw().clone()) };
-    if !event.answers(id) {
-        return Ok(event.raw().clone());
-    }
-    let body = rewrite.response(caller, endpoint, frame)?;
-    if body.as_ptr() == frame.bytes().as_ptr() {
-        return Ok(event.raw().clone());
-    }
-    let mut out = BytesMut::new();
-    sse::message(&mut out, None, &body);
-    Ok(out.freeze())
 }

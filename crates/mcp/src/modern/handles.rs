@@ -1,12 +1,11 @@
 //! `requestState` and task ids: sealed with the endpoint they belong to before a client sees them, opened when they return.
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, seal_failure},
     errors::{McpError, Problem},
     frame::{Frame, Member, Place, fields, quote, unquote},
-    legacy::{seal_failure, unix_now},
     seal::Purpose,
-    token::{Audience, EndpointTag, Handle},
+    token::{Audience, EndpointTag, Handle, unix_now},
 };
 use bytes::Bytes;
 use holdfast_upstream::EndpointKey;

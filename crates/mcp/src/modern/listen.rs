@@ -9,24 +9,21 @@
 //! with a proper result when this process drains, and is cancelled everywhere when the client goes away.
 
 use super::{
-    forward_headers,
     handles::{self, declares_tasks, tasks_not_declared},
     listen_body::ListenBody,
     merge, refuse,
+    subscription::{Said, Subscription, follow},
 };
 use crate::{
     caller::{Caller, Tally},
     errors::{McpError, Problem},
-    exchange::{Answer, Hold, ask, bare_error},
-    frame::{Frame, Member, Place, fields, quote, unquote},
+    frame::{Frame, Member, Place, unquote},
     reply,
     seal::Purpose,
-    source::{Event, Source},
     sse,
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;
-use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{Response, StatusCode};
@@ -35,39 +32,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 /// After the first acknowledgement, how long the others are waited for.
 const ACK_WAIT: Duration = Duration::from_millis(250);
-/// Pause before a lost endpoint is opened again: doubles up to the maximum, jittered over its whole range.
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Events of all endpoints that may wait for the client. A full queue slows the endpoints down.
 const QUEUE: usize = 16;
-
-/// What an endpoint's task says.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "moved a few times per message; a box would cost an allocation each"
-)]
-pub(super) enum Said {
-    /// It agreed to this (raw `notifications`); the whole message, for the first.
-    Acknowledged(Frame),
-    /// An event for the client, as bytes.
-    Event(Bytes),
-    /// It answered with an error.
-    Refused(StatusCode, Bytes),
-    /// It did not answer.
-    Unreachable,
-}
-
-/// What all endpoints of one subscription share.
-pub(super) struct Subscription {
-    pub(super) caller: Arc<Caller>,
-    frame: Frame,
-    /// The request's id as raw JSON.
-    pub(super) id: Bytes,
-    /// Task handles of the client's filter: by endpoint, the server's id and the handle.
-    tasks: HashMap<EndpointKey, Vec<(String, String)>>,
-    names_tasks: bool,
-    said: mpsc::Sender<Said>,
-}
 
 /// Opens a subscription on every endpoint and answers with the merged stream.
 pub(crate) async fn listen(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
@@ -165,145 +131,4 @@ fn opening(first: &First) -> Vec<Bytes> {
     let mut ready = vec![out.freeze()];
     ready.extend(first.events.iter().cloned());
     ready
-}
-
-/// Listens to one endpoint until the subscription ends or the endpoint leaves the set.
-pub(super) async fn follow(subscription: Arc<Subscription>, endpoint: EndpointKey) {
-    let mut pause = PAUSE_MIN;
-    loop {
-        match open(&subscription, &endpoint).await {
-            Opened::Stream(events, source) => {
-                pause = PAUSE_MIN;
-                if relay(&subscription, &endpoint, events, source).await.is_err() {
-                    return;
-                }
-            }
-            Opened::Not(said) => {
-                if subscription.said.send(said).await.is_err() {
-                    return;
-                }
-            }
-            Opened::Removed => {
-                let _ = subscription.said.send(Said::Unreachable).await;
-                return;
-            }
-        }
-        tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
-}
-
-#[allow(
-    clippy::large_enum_variant,
-    reason = "moved a few times per message; a box would cost an allocation each"
-)]
-enum Opened {
-    Stream(Vec<Event>, Source),
-    Not(Said),
-    /// The endpoint is no longer part of the server.
-    Removed,
-}
-
-async fn open(subscription: &Subscription, endpoint: &EndpointKey) -> Opened {
-    let caller = &subscription.caller;
-    let Some(body) = subscription.body_for(endpoint) else { return Opened::Not(Said::Unreachable) };
-    let mut out = caller.message(body, Safety::Unsafe);
-    forward_headers(caller, &mut out.headers);
-    out.pin = Some(endpoint.clone());
-    out.until = clock::after(clock::now(), caller.server.initialize_timeout);
-    match ask(&caller.server, out, Some(&subscription.id), Hold::FirstMessage).await {
-        Ok(Answer::Open(head, events, source)) => {
-            caller.note_head(&head);
-            Opened::Stream(events, source)
-        }
-        Ok(Answer::Message(head, frame)) => Opened::Not(Said::Refused(head.status, frame.into_bytes())),
-        // An error as the only event of a stream.
-        Ok(Answer::Events(_, events)) => match events.into_iter().rev().find_map(|event| event.frame) {
-            Some(frame) => Opened::Not(Said::Refused(StatusCode::OK, frame.into_bytes())),
-            None => Opened::Not(Said::Unreachable),
-        },
-        Ok(Answer::Bare(head)) => {
-            let error = bare_error(head.status);
-            Opened::Not(Said::Refused(error.status(), error.render(Some(&subscription.id))))
-        }
-        Err(crate::exchange::Failure::Call(holdfast_upstream::CallError::PinnedGone { .. })) => {
-            Opened::Removed
-        }
-        Err(_) => Opened::Not(Said::Unreachable),
-    }
-}
-
-/// The client is gone.
-struct Gone;
-
-async fn relay(
-    subscription: &Subscription,
-    endpoint: &EndpointKey,
-    events: Vec<Event>,
-    mut source: Source,
-) -> Result<(), Gone> {
-    let mut events = events.into_iter();
-    loop {
-        let event = match events.next() {
-            Some(event) => event,
-            None => match source.next().await {
-                Ok(Some(event)) => event,
-                Ok(None) | Err(_) => return Ok(()),
-            },
-        };
-        // The endpoint ends the subscription on its own account; the client's goes on.
-        if event.answers(&subscription.id) {
-            return Ok(());
-        }
-        let Some(said) = subscription.translate(endpoint, &event) else { continue };
-        subscription.said.send(said).await.map_err(|_| Gone)?;
-    }
-}
-
-impl Subscription {
-    /// The request as `endpoint` gets it: with the ids of its own tasks alone.
-    fn body_for(&self, endpoint: &EndpointKey) -> Option<Bytes> {
-        if !self.names_tasks {
-            return Some(self.frame.bytes().clone());
-        }
-        let ids: Vec<String> =
-            self.tasks.get(endpoint).into_iter().flatten().map(|(original, _)| quote(original)).collect();
-        let filter = self.frame.raw(Member::Notifications)?;
-        let members: Vec<String> = fields(filter)
-            .map(|(key, value)| match &*key {
-                "taskIds" => format!("\"taskIds\":[{}]", ids.join(",")),
-                _ => format!("{}:{}", quote(&key), String::from_utf8_lossy(value.raw)),
-            })
-            .collect();
-        let filter = format!("{{{}}}", members.join(","));
-        self.frame.splice().set(Member::Notifications, filter).finish().ok()
-    }
-
-    /// An event of `endpoint` for the client; `None` for what is not passed on.
-    fn translate(&self, endpoint: &EndpointKey, event: &Event) -> Option<Said> {
-        let Some(frame) = &event.frame else { return None };
-        let mut splice = frame.splice();
-        let places = frame.places(Place::TaskId);
-        for (start, end) in &places {
-            let original = unquote(&frame.bytes()[*start..*end])?;
-            let known = self.tasks.get(endpoint).into_iter().flatten().find(|(id, _)| *id == original);
-            let handle = match known {
-                Some((_, handle)) => handle.clone(),
-                None => handles::seal(&self.caller, Purpose::Task, endpoint, &original).ok()?,
-            };
-            splice = splice.replace((*start, *end), quote(&handle));
-        }
-        let acknowledges = frame.is("notifications/subscriptions/acknowledged");
-        if places.is_empty() && !acknowledges {
-            return Some(Said::Event(event.raw().clone()));
-        }
-        let message = splice.finish().ok()?;
-        if acknowledges {
-            let limits = crate::source::answer_limits(self.caller.shared.response_max);
-            return Frame::parse(message, &limits).ok().map(Said::Acknowledged);
-        }
-        let mut out = BytesMut::new();
-        sse::message(&mut out, None, &message);
-        Some(Said::Event(out.freeze()))
-    }
 }

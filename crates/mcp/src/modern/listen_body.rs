@@ -1,6 +1,6 @@
 //! The response body of `subscriptions/listen`.
 
-use super::listen::{Said, Subscription, follow};
+use super::subscription::{Said, Subscription, follow};
 use crate::{
     caller::{OpenStream, Tally},
     drain::Draining,

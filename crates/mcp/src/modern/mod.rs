@@ -7,6 +7,7 @@ mod handles;
 mod listen;
 mod listen_body;
 mod merge;
+mod subscription;
 
 use crate::{
     caller::{Caller, Tally, failure_verdict, reason},
@@ -53,7 +54,7 @@ fn forward_headers(caller: &Caller, to: &mut HeaderMap) {
             continue;
         }
         if [headers::PROTOCOL_VERSION, headers::METHOD, headers::NAME].contains(name) {
-            to.entry(name).or_insert_with(|| value.clone());
+            to.insert(name, value.clone());
         } else if name.as_str().starts_with(headers::PARAM_PREFIX) {
             // "MUST forward it and otherwise ignore it"
             to.append(name, value.clone());

@@ -7,17 +7,15 @@ mod hints;
 mod journal;
 mod knowledge;
 mod revoked;
+pub(crate) mod streams;
 
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal};
 pub(crate) use knowledge::{Knowledge, Spoken};
 pub(crate) use revoked::{Full, Revoked};
 
-use crate::legacy::stream::{
-    log::LogLimits,
-    registry::{StreamLimits, Streams},
-};
 use holdfast_config::Sessions;
+use streams::{LogLimits, StreamLimits, Streams};
 
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
 /// `sessions.max_entries`, `sessions.ttl` and `sessions.stream_*` need a restart.

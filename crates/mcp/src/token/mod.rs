@@ -15,6 +15,12 @@ pub use handle::{EventId, Handle};
 pub use session::{SEALED_BYTES_MAX, Sealed, SessionToken, SessionUid};
 
 use aws_lc_rs::digest;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970, in which tokens count.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 /// Names an endpoint inside a token: the first 16 bytes of the SHA-256 of its key. Tokens must not tell addresses even
 /// to whoever holds the ring, and keys of endpoints have no bound on their length.

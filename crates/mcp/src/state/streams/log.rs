@@ -12,7 +12,7 @@
 //! | suspended | none: the upstream ended its connection and will go on when asked | drained, then ends cleanly | GET: a new pump |
 //! | finished | none | drained, then ends | retention over: forgotten |
 
-use super::registry::Total;
+use super::total::Total;
 use crate::ids::Epoch;
 use bytes::Bytes;
 use holdfast_upstream::clock;

@@ -1,46 +1,19 @@
 //! All logged streams of this process: found by event id, or by session for the one GET stream a session has.
 
-use super::log::{LiveStream, LogLimits, StreamId};
+use super::{
+    log::{LiveStream, LogLimits, StreamId},
+    total::Total,
+};
 use crate::token::SessionUid;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// Streams looked at per insertion while the finished ones are swept: bounds the work of one request.
 const SWEEP_MAX: usize = 8;
-
-/// Bytes of all logs together.
-#[derive(Debug)]
-pub(crate) struct Total {
-    used: AtomicUsize,
-    limit: usize,
-}
-
-impl Total {
-    /// Nothing used yet.
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit })
-    }
-    pub(super) fn add(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-    pub(super) fn sub(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-    pub(super) fn over(&self) -> bool {
-        self.used() > self.limit
-    }
-    /// Bytes in all logs.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
 
 /// Limits of the registry, from `sessions.*`.
 #[derive(Clone, Copy, Debug)]
