@@ -46,6 +46,8 @@ struct Inner {
     opener: Option<Opener>,
     /// What the socket had written when the exchange began.
     written: u64,
+    /// How the response body broke off, until that is told.
+    body_error: Option<BodyError>,
     /// Why the socket takes no more; told if no response comes either.
     send_error: Option<io::Error>,
     /// When it last came back to the pool; `None` if it never carried a request.
@@ -73,6 +75,7 @@ impl Http1 {
             interim: 0,
             opener: None,
             written: 0,
+            body_error: None,
             send_error: None,
             idle_since: None,
         }))
@@ -174,6 +177,7 @@ impl Inner {
         self.interim = 0;
         self.opener = rest.opener;
         self.written = self.io.written();
+        self.body_error = None;
         self.send_error = None;
     }
 
@@ -259,11 +263,20 @@ impl Inner {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.poll_piece(cx);
-        if let Poll::Ready(Some(Err(_))) = polled {
-            self.on(Event::Fault);
+        if let Some(error) = self.body_error.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        polled
+        match self.poll_piece(cx) {
+            // Who passes a body on has often not flushed what came before, and drops that on an error. So the error waits
+            // for the next poll: a client sees how far a broken response came.
+            Poll::Ready(Some(Err(error))) => {
+                self.on(Event::Fault);
+                self.body_error = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

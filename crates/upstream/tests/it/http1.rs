@@ -8,7 +8,7 @@ use bytes::Bytes;
 use holdfast_resilience::Sent;
 use holdfast_upstream::{BoxError, Call, CallBody, CallError, Upstream};
 use http::{HeaderValue, Method, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use std::sync::Arc;
 use tokio::{
@@ -154,6 +154,25 @@ async fn bad_chunks_end_the_body_in_an_error_and_the_connection_with_it() {
         let reply = upstream.send(get()).await.unwrap();
         assert!(reply.response.into_body().collect().await.is_err(), "{chunks:?}");
         until("the connection is closed", || server.open() == 0).await;
+        at_rest(&upstream).await;
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_break_can_be_flushed_before_the_break_is_told() {
+    for act in [Act::HalfBody, Act::CutChunks] {
+        let server = Server::always(act).await;
+        let upstream = Setup::of(&[&server]).no_breaker().build();
+        let mut body = upstream.send(get()).await.unwrap().response.into_body();
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        until("the server has closed", || server.open() == 0).await;
+        let mut polls = 0;
+        let error = std::future::poll_fn(|cx| {
+            polls += 1;
+            std::pin::Pin::new(&mut body).poll_frame(cx)
+        });
+        assert!(error.await.unwrap().is_err());
+        assert!(polls > 1, "the error overtook what came before it");
         at_rest(&upstream).await;
     }
 }
