@@ -2,7 +2,7 @@
 
 use crate::{Result, place, process::Process};
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -21,13 +21,23 @@ pub struct Options {
     pub state_key: Option<String>,
     /// File in which `record` leaves a line per execution.
     pub journal: Option<PathBuf>,
+    /// Where it listens; port 0 is a free one.
+    pub listen: Option<SocketAddr>,
+    /// A DNS name by which it may be called.
+    pub known_as: Option<String>,
 }
 
 impl Options {
     /// A replica called `name` with a `requestState` key of its own.
     pub fn named(name: &str) -> Self {
         let state_key = format!("a key of {name} alone, for tests, 32 bytes or more");
-        Self { name: name.to_owned(), state_key: Some(state_key), journal: None }
+        Self { name: name.to_owned(), state_key: Some(state_key), ..Self::default() }
+    }
+
+    /// The same, at this address and under this DNS name.
+    #[must_use]
+    pub fn at(self, listen: SocketAddr, known_as: &str) -> Self {
+        Self { listen: Some(listen), known_as: Some(known_as.to_owned()), ..self }
     }
 
     /// The same with a journal.
@@ -50,7 +60,8 @@ impl Fixture {
     /// Starts a replica on a free port and waits until it listens.
     pub async fn start(options: Options) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (process, address) = spawn(&options, 0, folder.path()).await?;
+        let listen = options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        let (process, address) = spawn(&options, listen, folder.path()).await?;
         Ok(Self { options, address, process, folder })
     }
 
@@ -76,16 +87,20 @@ impl Fixture {
 
     /// Starts it again on the port it had.
     pub async fn restart(&mut self) -> Result {
-        let (process, address) = spawn(&self.options, self.address.port(), self.folder.path()).await?;
+        let (process, address) = spawn(&self.options, self.address, self.folder.path()).await?;
         self.process = process;
         self.address = address;
         Ok(())
     }
 }
 
-async fn spawn(options: &Options, port: u16, folder: &Path) -> Result<(Process, SocketAddr)> {
+async fn spawn(options: &Options, listen: SocketAddr, folder: &Path) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(place::fixture()?);
-    command.arg("--port").arg(port.to_string()).arg("--name").arg(&options.name);
+    command.arg("--host").arg(listen.ip().to_string()).arg("--port").arg(listen.port().to_string());
+    command.arg("--name").arg(&options.name);
+    if let Some(name) = &options.known_as {
+        command.arg("--known-as").arg(name);
+    }
     if let Some(key) = &options.state_key {
         command.arg("--state-key").arg(key);
     }

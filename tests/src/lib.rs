@@ -13,6 +13,7 @@ pub mod journal;
 pub mod load;
 pub mod mcp;
 pub mod metrics;
+pub mod named;
 pub mod place;
 pub mod process;
 pub mod replicas;

@@ -140,6 +140,17 @@ pub fn print(title: &str, tallies: &[&Tally]) {
     }
 }
 
+/// Prints one line of figures that `./test` shows again at its end.
+pub fn total(figures: &str) {
+    println!("total: {figures}");
+}
+
+/// As [`total`], with the requests of `tallies`.
+pub fn total_of(part: &str, tallies: &[&Tally]) {
+    let sum = |count: fn(&Tally) -> u64| tallies.iter().map(|tally| count(tally)).sum::<u64>();
+    total(&format!("{part}: {} requests good, {} failed", sum(Tally::good), sum(Tally::bad)));
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

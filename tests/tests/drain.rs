@@ -69,7 +69,9 @@ async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_f
     }
     crowd.safe_requests(requests, BETWEEN).await?;
     let tallies = crowd.finish().await?;
-    load::print(&format!("{rounds} gateways drained behind HAProxy"), &tallies.all());
+    let title = format!("{rounds} gateways drained behind HAProxy");
+    load::print(&title, &tallies.all());
+    load::total_of(&title, &tallies.all());
     let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
     assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), haproxy.log());
     Ok(())
@@ -132,7 +134,9 @@ async fn alone_reloads_under_load_fail_no_request() -> Result {
         assert_eq!(status, 200, "reload {turn}: {body}");
     }
     let tallies = crowd.finish().await?;
-    load::print(&format!("{reloads} reloads"), &tallies.all());
+    let title = format!("{reloads} reloads");
+    load::print(&title, &tallies.all());
+    load::total_of(&title, &tallies.all());
     let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
     assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), gateway.log());
     let reached = generation(&gateway).await?;

@@ -166,6 +166,8 @@ async fn alone_endpoints_die_and_no_safe_request_fails() -> Result {
     let failures = tallies.record.failures();
     let hits = blame(&kills, &failures, &executed)?;
     print(&kills, &hits);
+    load::total_of(&format!("{} kills, safe requests", kills.len()), &tallies.safe());
+    load::total_of(&format!("{} kills, unsafe requests", kills.len()), &[&tallies.record]);
     let failed = tallies.safe_failures();
     assert!(failed.is_empty(), "safe requests failed:\n{}\n{}", failed.join("\n"), gateway.log());
     assert_eq!(tallies.record.bad(), failures.len() as u64, "more calls failed than were kept");

@@ -3,11 +3,12 @@
 use crate::{BoxError, BuildError};
 use hickory_resolver::{
     TokioResolver,
-    config::{LookupIpStrategy, ResolveHosts},
+    config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig},
+    net::runtime::TokioRuntimeProvider,
 };
 use std::{
     future::Future,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     time::{Duration, Instant},
 };
@@ -38,12 +39,15 @@ pub struct Answer {
 
 /// The system's configuration through hickory: `/etc/resolv.conf` and `/etc/hosts`.
 pub(crate) struct SystemResolver {
+    /// Asked instead of the system's, if any.
+    servers: Vec<SocketAddr>,
     resolver: parking_lot::Mutex<Option<TokioResolver>>,
 }
 
 impl SystemResolver {
-    pub(crate) fn new() -> Self {
-        Self { resolver: parking_lot::Mutex::new(None) }
+    /// With these DNS servers, in no order; `/etc/hosts` still comes first.
+    pub(crate) fn with_servers(servers: &[SocketAddr]) -> Self {
+        Self { servers: servers.to_vec(), resolver: parking_lot::Mutex::new(None) }
     }
 
     /// Built at the first lookup: an upstream with literal addresses works without a DNS configuration.
@@ -52,7 +56,13 @@ impl SystemResolver {
         if let Some(resolver) = &*kept {
             return Ok(resolver.clone());
         }
-        let mut builder = TokioResolver::builder_tokio().map_err(|error| BuildError::Dns(error.into()))?;
+        let mut builder = if self.servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|error| BuildError::Dns(error.into()))?
+        } else {
+            let servers = self.servers.iter().map(name_server).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.use_hosts_file = ResolveHosts::Always;
@@ -63,6 +73,15 @@ impl SystemResolver {
         *kept = Some(resolver.clone());
         Ok(resolver)
     }
+}
+
+/// UDP first; TCP for an answer that does not fit (RFC 7766, 5).
+fn name_server(address: &SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.into())
 }
 
 impl Resolve for SystemResolver {

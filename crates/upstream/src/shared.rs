@@ -39,8 +39,11 @@ impl Shared {
         registry: &Registry,
         previous: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, BuildError> {
-        let resolver =
-            previous.map_or_else(|| Arc::new(SystemResolver::new()) as _, |old| Arc::clone(&old.resolver));
+        let servers = &config.connection_pool.dns_servers;
+        let resolver = match previous.filter(|old| old.pool.dns_servers == *servers) {
+            Some(old) => Arc::clone(&old.resolver),
+            None => Arc::new(SystemResolver::with_servers(servers)),
+        };
         Ok(Arc::new(Self::assemble(config, registry, previous, resolver)))
     }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 and HTTP/1.1, in clear text and over TLS, spoken by h2load.
 
 use crate::Site;
-use holdfast_tests::{Result, place, process, soak};
+use holdfast_tests::{Result, load, place, process, soak};
 use std::{path::Path, process::Command, time::Duration};
 
 /// Time for one run.
@@ -12,14 +12,15 @@ fn requests() -> u32 {
 }
 
 /// Runs h2load and requires that every request succeeded with a 2xx.
-async fn load(url: &str, options: &[&str]) -> Result {
+async fn run(url: &str, options: &[&str]) -> Result {
     let total = requests();
     let mut command = Command::new(place::program("h2load")?);
     command.args(["-n", &total.to_string(), "-c", "10"]).args(options).arg(url);
     let said = process::run_within(LIMIT, command).await?;
     let line = |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap_or_default();
     let (requests, codes) = (line("requests:"), line("status codes:"));
-    println!("h2load {} {}\n  {}\n  {requests}", options.join(" "), url, line("finished in"));
+    println!("h2load {} {url}: {}", options.join(" "), line("finished in"));
+    load::total(&format!("wire, h2load {} {requests}", options.join(" ")));
     let good = format!("{total} succeeded, 0 failed, 0 errored, 0 timeout");
     assert!(requests.contains(&good), "{said}");
     assert!(codes.contains(&format!("{total} 2xx")), "{said}");
@@ -38,9 +39,9 @@ fn certificate(folder: &Path) -> Result<(String, String)> {
 #[tokio::test]
 async fn alone_clear_text_http2_and_http1_serve_h2load() -> Result {
     let site = Site::start(&[]).await?;
-    load(&site.gateway.url("/plain/h2c"), &["-m", "20"]).await?;
-    load(&site.gateway.url("/plain/h1"), &["--h1"]).await?;
-    load(&site.gateway.url("/bytes/100000"), &["-m", "5", "-w", "20", "-W", "20"]).await
+    run(&site.gateway.url("/plain/h2c"), &["-m", "20"]).await?;
+    run(&site.gateway.url("/plain/h1"), &["--h1"]).await?;
+    run(&site.gateway.url("/bytes/100000"), &["-m", "5", "-w", "20", "-W", "20"]).await
 }
 
 #[tokio::test]
@@ -49,6 +50,6 @@ async fn alone_tls_http2_and_http1_serve_h2load() -> Result {
     let (chain, key) = certificate(folder.path())?;
     let site = Site::start(&[&format!("tls: {{cert_file: {chain}, key_file: {key}}}")]).await?;
     let url = |path: &str| format!("https://{}{path}", site.gateway.address);
-    load(&url("/plain/h2"), &["-m", "20"]).await?;
-    load(&url("/plain/h1"), &["--h1"]).await
+    run(&url("/plain/h2"), &["-m", "20"]).await?;
+    run(&url("/plain/h1"), &["--h1"]).await
 }

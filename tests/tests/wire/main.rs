@@ -14,6 +14,7 @@ use holdfast_tests::{
     crowd::{Crowd, Mix, Target},
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
+    load,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -60,7 +61,8 @@ apis:
 /// Ends the crowd, prints what it saw, and fails if anything failed.
 async fn unharmed(title: &str, crowd: Crowd, site: &Site) -> Result {
     let tallies = crowd.finish().await?;
-    holdfast_tests::load::print(title, &tallies.safe());
+    load::print(title, &tallies.safe());
+    load::total_of(&format!("wire, neighbours of {title}"), &tallies.safe());
     let failed = tallies.safe_failures();
     assert!(failed.is_empty(), "neighbours were harmed:\n{}\n{}", failed.join("\n"), site.gateway.log());
     for tally in tallies.safe() {

@@ -28,7 +28,9 @@ pub(super) fn routing(block: &BlockVal) -> Result<Routing, Missing> {
 }
 
 pub(super) fn pool(block: &BlockVal) -> Result<ConnectionPool, Missing> {
-    Ok(assemble!(block => ConnectionPool { max_size, max_idle, max_idle_time, max_waiting, dns_refresh }))
+    Ok(
+        assemble!(block => ConnectionPool { max_size, max_idle, max_idle_time, max_waiting, dns_refresh, dns_servers }),
+    )
 }
 
 pub(super) fn upstream(block: &BlockVal) -> Result<Upstream, Missing> {

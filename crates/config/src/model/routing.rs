@@ -1,7 +1,7 @@
 //! Call side: upstreams, pools, balancing, health, breaker, retry.
 
 use crate::{ByteSize, Ratio, RouteAuth, Secret};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Defaults of every upstream; an upstream's own block overrides field by field.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,6 +211,8 @@ pub struct ConnectionPool {
     pub max_waiting: usize,
     /// Re-resolution of names whose answer has no time to live. Default 30s; never below 1s.
     pub dns_refresh: Duration,
+    /// Where names are asked for; empty = the system's servers. Default empty.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// An upstream: a set of endpoints and the policy to call them by.

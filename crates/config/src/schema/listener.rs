@@ -295,6 +295,12 @@ pub(super) static CONNECTION_POOL: Block = Block {
             "Names whose answer has no time to live are resolved again after this.",
         )
         .alias(&[also("dns_refresh_rate")]),
+        key(
+            "dns_servers",
+            Kind::List { of: &Kind::Text(Rule::DnsServer), max: 16, one: true },
+            Def::Empty,
+            "DNS servers, by UDP and TCP; names are then asked for as they stand, without a search list. Empty = the system's. `/etc/hosts` comes first.",
+        ),
     ]],
     scalar: None,
     reserved: &[],

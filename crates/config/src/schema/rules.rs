@@ -195,3 +195,20 @@ fn is_filter(text: &str) -> bool {
         None => is_level(part.trim()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dns_server_is_an_address_with_port_53_unless_it_says_otherwise() {
+        let found = |text| dns_server(text).map(|address| address.to_string());
+        assert_eq!(found("10.0.0.2").as_deref(), Some("10.0.0.2:53"));
+        assert_eq!(found("10.0.0.2:5353").as_deref(), Some("10.0.0.2:5353"));
+        assert_eq!(found("fd00::1").as_deref(), Some("[fd00::1]:53"));
+        assert_eq!(found("[fd00::1]:5353").as_deref(), Some("[fd00::1]:5353"));
+        for bad in ["dns.example.com", "10.0.0.2:0", "10.0.0.2:", "[fd00::1]"] {
+            assert_eq!(found(bad), None, "{bad}");
+        }
+    }
+}

@@ -152,7 +152,7 @@ async fn a_refusal_before_100_leaves_the_body_unsent() {
     call.headers.insert("x-early-answer", "1".parse().unwrap());
     let polled = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = Arc::clone(&polled);
-    let stream = futures_util::stream::poll_fn(move |_| {
+    let stream = stream::poll_fn(move |_| {
         flag.store(true, std::sync::atomic::Ordering::SeqCst);
         std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"body")))))
     });
