@@ -9,6 +9,7 @@
 //! every text that came from outside is escaped where it is written.
 
 pub mod access;
+pub mod digits;
 mod escape;
 pub mod logging;
 pub mod metrics;
@@ -18,6 +19,7 @@ pub use access::{
 };
 pub use logging::{LogControl, init_logging};
 pub use metrics::{
-    ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, Registry,
-    RouteMetrics, UpstreamMetrics,
+    ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, PeerMetrics,
+    Registry, RouteMetrics, StoreConnect, StoreDetour, StoreLinkMetrics, StoreMetrics, StorePart, StoreResult,
+    StoreServerMetrics, StoreValue, UpstreamMetrics,
 };

@@ -73,7 +73,11 @@ impl Command {
             Form::Plain { command, .. } => command.clone(),
             Form::Script { script, keys, args } => {
                 let mut command = redis::cmd(if in_full { "EVAL" } else { "EVALSHA" });
-                command.arg(if in_full { script.source } else { script.digest() }).arg(keys.len()).arg(keys).arg(args);
+                command
+                    .arg(if in_full { script.source } else { script.digest() })
+                    .arg(keys.len())
+                    .arg(keys)
+                    .arg(args);
                 command
             }
         }

@@ -9,9 +9,12 @@ mod edge;
 mod histogram;
 mod label;
 mod mcp;
+mod peers;
 mod reference;
 mod registry;
 mod route;
+mod store;
+mod store_link;
 mod table;
 mod upstream;
 
@@ -25,10 +28,13 @@ pub use label::{Label, PerLabel};
 pub use mcp::{
     MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal, StreamKind,
 };
+pub use peers::{PeerAnswer, PeerAsk, PeerDeath, PeerDial, PeerEnd, PeerLinkState, PeerMetrics, PeerNote};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 pub use reference::reference_page;
 pub use registry::{BadLabel, CONTENT_TYPE, Registry, Scope, ScrapeHook};
 pub use route::{CodeClass, RouteMetrics};
+pub use store::{StoreMetrics, StorePart, StoreResult, StoreValue};
+pub use store_link::{StoreConnect, StoreDetour, StoreLinkMetrics, StoreServerMetrics};
 pub use table::{Definition, Kind, Metric, Unit};
 pub use upstream::{
     AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult,

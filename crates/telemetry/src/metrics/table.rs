@@ -144,9 +144,38 @@ table! {
     McpRebindings: Counter "holdfast_mcp_rebindings" ["server", "result"] "Sessions moved to another endpoint because theirs died.";
     McpStreams: Gauge "holdfast_mcp_streams_open" ["server", "kind"] "Event streams open towards clients.";
     McpStreamLog: Gauge "holdfast_mcp_stream_log" in Bytes ["server"] "Memory held so that broken event streams can be resumed.";
+    McpAnswersHeld: Gauge "holdfast_mcp_answers_held" in Bytes ["server"] "Memory of JSON answers that came in several pieces and are held whole.";
+    McpAnswersRefused: Counter "holdfast_mcp_answers_refused" ["server"] "JSON answers given up because mcp.response_bytes_total was used up.";
     McpStreamsResumed: Counter "holdfast_mcp_streams_resumed" ["server"] "Event streams resumed with Last-Event-ID.";
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
+
+    PeerLinks: Gauge "holdfast_peer_links" ["state"] "Addresses of other replicas, by what their link is doing; own is an address of this process.";
+    PeerReplicas: Gauge "holdfast_peer_replicas" [] "Other replicas that live.";
+    PeerDials: Counter "holdfast_peer_dials" ["result"] "Dials of an address, by result.";
+    PeerDeaths: Counter "holdfast_peer_deaths" ["reason"] "Links to a living replica that ended.";
+    PeerRoundTrip: Histogram "holdfast_peer_round_trip" in Seconds [] "Time from a ping to its answer.";
+    PeerResolutions: Counter "holdfast_peer_resolutions" ["result"] "Resolutions of the names of peers; a failed one leaves the last good addresses in use.";
+    PeerConnections: Gauge "holdfast_peer_connections_open" [] "Connections accepted from other replicas and open now, known or not.";
+    PeerConnectionsEnded: Counter "holdfast_peer_connections_ended" ["reason"] "Connections from the peer port that this replica refused or closed.";
+    PeerAsks: Counter "holdfast_peer_asks" ["outcome"] "Questions to other replicas, by how they ended.";
+    PeerAsksInFlight: Gauge "holdfast_peer_asks_in_flight" [] "Questions whose answer is not read to its end.";
+    PeerAnswersTorn: Counter "holdfast_peer_answers_torn" [] "Answers of other replicas that broke off before their end.";
+    PeerAnswers: Counter "holdfast_peer_answers" ["outcome"] "Questions of other replicas, by how they were answered.";
+    PeerAnswersInFlight: Gauge "holdfast_peer_answers_in_flight" [] "Questions of other replicas that are being answered.";
+    PeerNotes: Counter "holdfast_peer_notes" ["outcome"] "Notes between replicas; a dropped one is repeated by nobody.";
+
+    StoreConnections: Gauge "holdfast_store_connections_open" ["server"] "Connections to a server of the shared store, open now.";
+    StoreConnects: Counter "holdfast_store_connects" ["server", "result"] "Connections to a server of the shared store tried, by result.";
+    StoreBreakerState: Gauge "holdfast_store_breaker_state" ["server"] "State of the circuit breaker before a server of the shared store: 0 closed (admitting), 1 half open (probing), 2 open (refusing).";
+    StoreBreakerTransitions: Counter "holdfast_store_breaker_transitions" ["server", "to"] "Changes of that circuit breaker, by the new state.";
+    StoreDetours: Counter "holdfast_store_detours" ["answer"] "Answers of the store's servers that sent a command elsewhere or made it wait.";
+    StoreRetries: Counter "holdfast_store_retries" [] "Attempts of store operations after the first that failed.";
+    StoreFailovers: Counter "holdfast_store_failovers" [] "Times that another server became the master of the store, or of some of a cluster's slots.";
+    StoreOperations: Counter "holdfast_store_operations" ["part", "result"] "Operations on the shared store, by part of the store and result.";
+    StoreBadSeals: Counter "holdfast_store_bad_seals" ["value"] "Values in the shared store that were taken for absent because their seal did not open.";
+    StoreResyncs: Counter "holdfast_store_resyncs" [] "Times that all changes of sessions were read anew, after a start or an interruption.";
+    StoreChangesPending: Gauge "holdfast_store_changes_pending" [] "Changes of sessions that this replica has not told the others yet.";
 
     AccessRecords: Counter "holdfast_access_log_records" [] "Access records handed to the writer.";
     AccessDropped: Counter "holdfast_access_log_dropped" [] "Access records lost because the writer could not keep up or could not write.";
