@@ -1,17 +1,24 @@
 //! The store as the rest of the program holds it.
 
+use crate::BuildError;
 use crate::memory::Memory;
+use crate::redis::{Data, Link};
 use crate::seam::{
     Activity, EventLog, Journal, Limits, PeerRegistry, QuotaLedger, Revocations, SharedCache, Sink,
 };
+use holdfast_config::Redis;
+use holdfast_seal::KeyRing;
+use holdfast_telemetry::{Registry, StoreLinkMetrics, StoreMetrics};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// State that replicas share. Clones share everything.
 #[derive(Clone)]
 pub struct Store(Arc<Backend>);
 
 enum Backend {
-    Memory(Memory),
+    Memory(Box<Memory>),
+    Redis(Data),
 }
 
 macro_rules! part {
@@ -19,7 +26,8 @@ macro_rules! part {
         #[$doc]
         pub fn $name(&self) -> &dyn $part {
             match &*self.0 {
-                Backend::Memory(memory) => memory,
+                Backend::Memory(memory) => &**memory,
+                Backend::Redis(data) => data,
             }
         }
     )+};
@@ -28,7 +36,35 @@ macro_rules! part {
 impl Store {
     /// A store of this process alone, empty.
     pub fn memory(limits: Limits) -> Self {
-        Self(Arc::new(Backend::Memory(Memory::new(limits))))
+        Self(Arc::new(Backend::Memory(Box::new(Memory::new(limits)))))
+    }
+
+    /// A store on Redis. Reads certificate files and waits for nothing else: a server that is absent is no error, every operation then says
+    /// so. Its work is done on `control`. One per process: its metrics are those of `registry`.
+    pub fn redis(
+        config: &Redis,
+        ring: Arc<KeyRing>,
+        registry: &Registry,
+        control: &Handle,
+        limits: Limits,
+    ) -> Result<Self, BuildError> {
+        let link = Link::open(config, Arc::new(StoreLinkMetrics::new(registry)), control)?;
+        let metrics = Arc::new(StoreMetrics::new(registry));
+        Ok(Self(Arc::new(Backend::Redis(Data::start(
+            link,
+            &config.key_prefix,
+            ring,
+            &metrics,
+            control,
+            limits,
+        )))))
+    }
+
+    /// Seals and opens with another key ring from now on: a reload brought it. What older keys sealed is read as long as the ring has them.
+    pub fn rekey(&self, ring: Arc<KeyRing>) {
+        if let Backend::Redis(data) = &*self.0 {
+            data.rekey(ring);
+        }
     }
 
     part! {
@@ -52,6 +88,7 @@ impl Store {
     pub fn is_shared(&self) -> bool {
         match &*self.0 {
             Backend::Memory(_) => false,
+            Backend::Redis(_) => true,
         }
     }
 
@@ -60,6 +97,7 @@ impl Store {
     pub fn changes(&self, sink: &Sink) -> Feed {
         let number = match &*self.0 {
             Backend::Memory(memory) => memory.subscribe(sink),
+            Backend::Redis(data) => data.subscribe(sink),
         };
         Feed { store: self.clone(), number }
     }
@@ -76,6 +114,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         match &*self.store.0 {
             Backend::Memory(memory) => memory.unsubscribe(self.number),
+            Backend::Redis(data) => data.unsubscribe(self.number),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What is known of each session.
-pub(super) struct Uses {
+pub(crate) struct Uses {
     max: usize,
     ttl: Duration,
     /// Since when no session was left out.
@@ -27,11 +27,11 @@ struct Use {
 }
 
 impl Uses {
-    pub(super) fn new(max: usize, ttl: Duration, now: Instant) -> Self {
+    pub(crate) fn new(max: usize, ttl: Duration, now: Instant) -> Self {
         Self { max, ttl, complete_since: now, sessions: HashMap::new(), due: BTreeSet::new() }
     }
 
-    fn touch(&mut self, touch: &Touch, now: Instant) {
+    pub(crate) fn touch(&mut self, touch: &Touch, now: Instant) {
         let used = now.checked_sub(touch.idle).unwrap_or(now);
         let due = now + touch.due;
         if let Some(known) = self.sessions.get_mut(&touch.session) {
@@ -62,7 +62,7 @@ impl Uses {
         }
     }
 
-    fn due(&mut self, limit: usize, now: Instant) -> Vec<Due> {
+    pub(crate) fn due(&mut self, limit: usize, now: Instant) -> Vec<Due> {
         let mut ended = Vec::new();
         while ended.len() < limit
             && let Some((due, session)) = self.due.first().copied()
@@ -114,7 +114,7 @@ impl Activity for Memory {
 mod tests {
     use super::*;
 
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     fn touch(session: u8, idle: u64, due: u64) -> Touch {
         let (idle, due) = (Duration::from_secs(idle), Duration::from_secs(due));

@@ -9,6 +9,7 @@ mod journal;
 mod peers;
 mod quota;
 
+pub(crate) use activity::Uses;
 pub(crate) use activity::check as check_touches;
 pub(crate) use expiring::Expiring;
 pub(crate) use quota::TOTAL_MAX;
@@ -25,7 +26,7 @@ pub(crate) struct Memory {
     revoked: Mutex<feeds::Revoked>,
     feeds: Sinks,
     logs: Mutex<events::Logs>,
-    uses: Mutex<activity::Uses>,
+    uses: Mutex<Uses>,
     ledgers: Mutex<quota::Ledgers>,
     values: Mutex<cache::Values>,
     records: Mutex<peers::Records>,
@@ -39,7 +40,7 @@ impl Memory {
             revoked: Mutex::new(feeds::Revoked::new(limits.sessions)),
             feeds: Sinks::default(),
             logs: Mutex::new(events::Logs::new(limits)),
-            uses: Mutex::new(activity::Uses::new(limits.sessions, limits.session_ttl, now())),
+            uses: Mutex::new(Uses::new(limits.sessions, limits.session_ttl, now())),
             ledgers: Mutex::new(quota::Ledgers::new(limits.quotas)),
             values: Mutex::new(cache::Values::new(limits.cache_entries, limits.cache_bytes)),
             records: Mutex::new(peers::Records::new(limits.peers)),

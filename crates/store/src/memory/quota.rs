@@ -125,7 +125,7 @@ mod tests {
             }
             let sum: u64 = demands.iter().sum();
             for (share, demand) in shares.iter().zip(&demands) {
-                let fair = if sum == 0 { 9000 / demands.len() as u64 } else { 9000 * demand / sum };
+                let fair = (9000 * demand).checked_div(sum).unwrap_or(9000 / demands.len() as u64);
                 prop_assert!(*share + 2 >= fair && *share > 0, "{share} for {demand} of {sum}");
             }
         }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FAR: Duration = Duration::from_secs(600);
+const FAR: Duration = Duration::from_mins(10);
 
 fn touch(session: SessionId, idle: Duration, due: Duration, ending: Option<&str>) -> Touch {
     Touch { session, idle, due, ending: ending.map(bytes) }

@@ -6,7 +6,7 @@ use holdfast_store::{
 };
 use std::time::Duration;
 
-const KEEP: Duration = Duration::from_secs(60);
+const KEEP: Duration = Duration::from_mins(1);
 const ALL: PageLimit = PageLimit { events: 100, bytes: 100_000 };
 
 async fn open(store: &Store, stream: Stream, owner: Owner) -> Opened {
@@ -148,7 +148,14 @@ pub(crate) async fn what_was_given_up_or_lost_is_not_read(world: &World) {
     let (stream, owner) = (stream(), Owner::first(replica()));
     open(&world.a, stream, owner).await;
     fill(&world.a, stream, owner, 0..3).await;
-    assert_eq!(append(&world.a, stream, owner, Some(1), 2).await, Appended::Stale(Sequence(2)));
+    assert_eq!(append(&world.a, stream, owner, Some(1), 2).await, Appended::Done, "asked again");
+    assert_eq!(append(&world.a, stream, owner, Some(0), 1).await, Appended::Stale(Sequence(2)));
+    let later = Owner { epoch: Epoch(2), ..owner };
+    assert_eq!(
+        append(&world.a, stream, later, Some(1), 2).await,
+        Appended::Stale(Sequence(2)),
+        "another wrote it"
+    );
     // The appends of 1 and 2 were not acknowledged in time, so their events went out without ids.
     assert_eq!(append(&world.a, stream, owner, Some(0), 7).await, Appended::Done);
     let page = read(&world.b, stream, 0).await;

@@ -4,7 +4,7 @@ use crate::world::{World, bytes, epoch, session, until};
 use holdfast_store::{ENTRY_BYTES_MAX, Entry, NUMBER_MAX, StoreErrorKind, Swapped};
 use std::{collections::HashMap, time::Duration};
 
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 /// Sessions raced for, and epochs of each.
 const SESSIONS: usize = 200;
 const EPOCHS: u64 = 10;

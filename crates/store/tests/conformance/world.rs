@@ -1,8 +1,17 @@
 //! A store under test, seen from two replicas.
 
 use bytes::Bytes;
+use holdfast_config::{Redis, RedisMode, RedisSentinel};
+use holdfast_seal::KeyRing;
 use holdfast_store::{Epoch, Limits, ReplicaId, Sequence, SessionId, Store, Stream};
-use std::time::{Duration, Instant};
+use holdfast_telemetry::Registry;
+use holdfast_test_servers::{Cluster, SENTINEL_NAME, Sentinel, Server};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::runtime::Handle;
 
 /// Longest wait for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,13 +31,67 @@ impl World {
         let store = Store::memory(limits);
         Self { a: store.clone(), b: store, limits }
     }
+
+    pub(crate) fn single(server: &Server) -> Self {
+        Self::of(&redis(vec![server.address()], RedisMode::Single))
+    }
+
+    pub(crate) fn sentinel(sentinel: &Sentinel) -> Self {
+        Self::of(&behind(sentinel))
+    }
+
+    pub(crate) fn cluster(cluster: &Cluster) -> Self {
+        Self::of(&redis(cluster.addresses(), RedisMode::Cluster))
+    }
+
+    fn of(config: &Redis) -> Self {
+        Self { a: open(config, ring(&["one"])), b: open(config, ring(&["one"])), limits: limits() }
+    }
+}
+
+/// The configuration of a master behind sentinels.
+pub(crate) fn behind(sentinel: &Sentinel) -> Redis {
+    let master = SENTINEL_NAME.to_owned();
+    let addresses = sentinel.addresses();
+    let sentinel = RedisSentinel { addresses, master, username: None, password: None, tls: false };
+    Redis { sentinel: Some(sentinel), ..redis(Vec::new(), RedisMode::Sentinel) }
+}
+
+/// A replica's store.
+pub(crate) fn open(config: &Redis, ring: Arc<KeyRing>) -> Store {
+    let registry = Registry::new(&BTreeMap::new()).unwrap();
+    Store::redis(config, ring, &registry, &Handle::current(), limits()).unwrap()
+}
+
+/// A ring of keys made from their ids.
+pub(crate) fn ring(ids: &[&str]) -> Arc<KeyRing> {
+    Arc::new(KeyRing::new(ids.iter().map(|id| (*id, [id.as_bytes()[0]; 32]))).unwrap())
+}
+
+pub(crate) fn redis(addresses: Vec<String>, mode: RedisMode) -> Redis {
+    Redis {
+        mode,
+        addresses,
+        sentinel: None,
+        username: None,
+        password: None,
+        database: 0,
+        tls: None,
+        allow_plaintext: false,
+        pool_size: 10,
+        max_retries: 3,
+        retry_delay: Duration::from_millis(100),
+        connect_timeout: Duration::from_secs(1),
+        command_timeout: Duration::from_millis(500),
+        key_prefix: "holdfast".to_owned(),
+    }
 }
 
 /// Small ones, so that they are reached.
 pub(crate) fn limits() -> Limits {
     Limits {
         sessions: 20_000,
-        session_life: Duration::from_secs(3600),
+        session_life: Duration::from_hours(1),
         session_ttl: SESSION_TTL,
         streams: 1000,
         stream_events: 8,

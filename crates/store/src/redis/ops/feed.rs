@@ -58,6 +58,7 @@ pub(super) async fn follow(core: Arc<Core>) {
         tokio::select! {
             () = tokio::time::sleep(POLL_EVERY) => {}
             () = core.wake.notified() => {}
+            () = core.link.reconnected() => {}
         }
     }
 }
@@ -193,7 +194,7 @@ impl Core {
 }
 
 /// Entries of one stream: id and sealed change.
-type Page = Vec<(Vec<u8>, Vec<u8>)>;
+type Page = Vec<reply::StreamEntry>;
 
 impl Revocations for Data {
     fn revoke(&self, session: SessionId, expires: u64, until: Instant) -> Answer<'_, ()> {

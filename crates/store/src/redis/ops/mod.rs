@@ -74,10 +74,6 @@ impl Data {
         Self { core, follower }
     }
 
-    pub(crate) fn link(&self) -> &Link {
-        &self.core.link
-    }
-
     pub(crate) fn rekey(&self, ring: Arc<KeyRing>) {
         self.core.sealer.rekey(ring);
     }

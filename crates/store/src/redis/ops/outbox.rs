@@ -125,16 +125,16 @@ mod tests {
     fn what_was_told_is_told_again_when_in_doubt_and_not_after_its_end() {
         let now = Instant::now();
         let outbox = Outbox::new(2);
-        assert!(outbox.revoked(id(1), 100, now + Duration::from_secs(60), now));
-        assert!(outbox.revoked(id(2), 200, now + Duration::from_secs(120), now));
-        assert!(!outbox.revoked(id(3), 300, now + Duration::from_secs(120), now), "full");
+        assert!(outbox.revoked(id(1), 100, now + Duration::from_mins(1), now));
+        assert!(outbox.revoked(id(2), 200, now + Duration::from_mins(2), now));
+        assert!(!outbox.revoked(id(3), 300, now + Duration::from_mins(2), now), "full");
         assert_eq!(outbox.untold(9, now).len(), 2);
         outbox.told([id(1), id(2)]);
         assert!(outbox.untold(9, now).is_empty());
         outbox.doubt_all();
         outbox.told([id(2)]);
         assert_eq!(outbox.untold(9, now), [(id(1), 100)]);
-        assert!(outbox.untold(9, now + Duration::from_secs(60)).is_empty());
+        assert!(outbox.untold(9, now + Duration::from_mins(1)).is_empty());
         assert_eq!(outbox.len(), 0);
     }
 

@@ -52,8 +52,11 @@ pub(crate) fn numbered(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((number(&text[..gap])?, &text[gap + 1..]))
 }
 
-/// Entries of a Redis stream with one field each: id and value.
-pub(crate) fn entries(value: Value) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+/// An entry of a Redis stream with one field: id and value.
+pub(crate) type StreamEntry = (Vec<u8>, Vec<u8>);
+
+/// Entries of a Redis stream.
+pub(crate) fn entries(value: Value) -> Result<Vec<StreamEntry>, StoreError> {
     let entry = |entry: Value| {
         let [id, fields] = <[Value; 2]>::try_from(list(entry)?).map_err(|_| strange())?;
         let [_, value] = <[Vec<u8>; 2]>::try_from(all_bytes(fields)?).map_err(|_| strange())?;
