@@ -48,7 +48,10 @@ fn discovery_without_credentials_says_what_to_set() {
         ("ha: {STATIC}", "psk_env"),
         ("ha: {STATIC}", "identities"),
         ("ha: {enabled: true, peer_discovery: {method: dns, name: a}}", "must prove who they are"),
-        ("ha: {STATIC, peer_channel: {port: 9444}}", "replicas must prove who they are, and there is nothing"),
+        (
+            "ha: {STATIC, peer_channel: {port: 9444}}",
+            "replicas must prove who they are, and there is nothing",
+        ),
     ]);
 }
 

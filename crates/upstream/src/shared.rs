@@ -52,6 +52,11 @@ impl Shared {
         Arc::new(Self::assemble(config, registry, None, resolver))
     }
 
+    /// How names become addresses, for other callers than upstreams.
+    pub fn resolver(&self) -> Arc<dyn Resolve> {
+        Arc::clone(&self.resolver)
+    }
+
     fn assemble(
         config: &Config,
         registry: &Registry,
