@@ -7,12 +7,15 @@ use holdfast_upstream::CallError;
 
 /// The answer to a call that has no response. Status and `Retry-After` are the upstream room's ([`CallError::wire`]).
 pub(crate) fn problem(error: &CallError) -> Problem {
+    let (mut status, retry_after) = error.wire();
     if let CallError::RequestBody { source } = error
-        && is_too_large(&**source)
+        && let Some(body) = of_body(&**source)
     {
-        return Problem::BODY_TOO_LARGE;
+        if matches!(body, RequestBodyError::TooLarge { .. }) {
+            return Problem::BODY_TOO_LARGE;
+        }
+        status = body.status();
     }
-    let (status, retry_after) = error.wire();
     let (code, detail, remedy, outcome): (_, _, _, RecordOutcome) = match error {
         CallError::NoEndpoint { .. } | CallError::PinnedGone { .. } => (
             "no_endpoint",
@@ -69,11 +72,8 @@ pub(crate) fn problem(error: &CallError) -> Problem {
 }
 
 /// The body's own error comes wrapped in that of the connection that sent it.
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain
-        .filter_map(|error| error.downcast_ref())
-        .any(|error| matches!(error, RequestBodyError::TooLarge { .. }))
+fn of_body<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a RequestBodyError> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]
@@ -107,5 +107,7 @@ mod tests {
         assert_eq!((problem(&late).status.as_u16(), problem(&late).outcome), (504, Timeout));
         let large = CallError::RequestBody { source: Box::new(RequestBodyError::TooLarge { limit: 1 }) };
         assert_eq!((problem(&large).status.as_u16(), problem(&large).outcome), (413, Rejected));
+        let stalled = CallError::RequestBody { source: Box::new(RequestBodyError::Stalled) };
+        assert_eq!((problem(&stalled).status.as_u16(), problem(&stalled).outcome), (408, ClientAbort));
     }
 }

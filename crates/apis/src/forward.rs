@@ -6,11 +6,12 @@
 use crate::scan::Found;
 use bytes::Bytes;
 use holdfast_edge::{REQUEST_ID, RequestContext, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use holdfast_telemetry::digits::push_address;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, FORWARDED, HOST},
 };
-use std::{io::Write as _, net::IpAddr, ops::Range};
+use std::{net::IpAddr, ops::Range};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Headers that are added at most.
@@ -57,7 +58,7 @@ pub(crate) struct Host {
 
 /// The host that a request is for: the authority of an absolute-form target or of HTTP/2 before `Host` (RFC 9112
 /// section 3.2.2, RFC 9113 section 8.3.1). `None` for HTTP/1.0 without one.
-pub(crate) fn host(uri: &Uri, headers: &HeaderMap, found: &Found) -> Result<Option<Host>, BadHost> {
+pub(crate) fn host(uri: &Uri, found: &mut Found) -> Result<Option<Host>, BadHost> {
     if found.hosts > 1 {
         return Err(BadHost);
     }
@@ -65,8 +66,8 @@ pub(crate) fn host(uri: &Uri, headers: &HeaderMap, found: &Found) -> Result<Opti
         // A name and password in a URI are for nobody else (RFC 9110 section 4.2.4).
         Some(authority) if authority.as_str().contains('@') => return Err(BadHost),
         Some(authority) => HeaderValue::from_str(authority.as_str()).map_err(|_| BadHost)?,
-        None => match headers.get(HOST) {
-            Some(value) => value.clone(),
+        None => match found.host.take() {
+            Some(value) => value,
             None => return Ok(None),
         },
     };
@@ -156,28 +157,14 @@ fn write_forwarded(
     proto: &str,
     host: Option<&HeaderValue>,
 ) -> Range<usize> {
-    let address = match client {
-        IpAddr::V4(v4) => {
-            text.extend_from_slice(b"for=");
-            let start = text.len();
-            for (n, octet) in v4.octets().into_iter().enumerate() {
-                if n > 0 {
-                    text.push(b'.');
-                }
-                text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-            }
-            start..text.len()
-        }
-        IpAddr::V6(v6) => {
-            text.extend_from_slice(b"for=\"[");
-            let start = text.len();
-            // Writing into a Vec cannot fail.
-            let _ = write!(text, "{v6}");
-            let end = text.len();
-            text.extend_from_slice(b"]\"");
-            start..end
-        }
-    };
+    // A node of IPv6 holds colons.
+    let (before, after): (&[u8], &[u8]) =
+        if client.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    text.extend_from_slice(before);
+    let start = text.len();
+    push_address(text, client);
+    let address = start..text.len();
+    text.extend_from_slice(after);
     if let Some(host) = host {
         // No host byte needs an escape inside quotes.
         text.extend_from_slice(b";host=\"");
@@ -213,8 +200,7 @@ mod tests {
     fn the_target_of_a_request_says_the_host_before_the_header_does() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("from-header"));
-        let found = crate::scan::request(&headers);
-        let ask = |uri: &str| host(&uri.parse().unwrap(), &headers, &found);
+        let ask = |uri: &str| host(&uri.parse().unwrap(), &mut crate::scan::request(&headers));
         assert_eq!(
             ask("/x").unwrap().unwrap(),
             Host { value: HeaderValue::from_static("from-header"), in_header: true }
@@ -231,13 +217,13 @@ mod tests {
         for bad in ["a/b", "a b", "a\"b", "a@b", "a\\b", "a?b", "a#b", "a<b"] {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(bad).unwrap());
-            let found = crate::scan::request(&headers);
-            assert_eq!(host(&Uri::from_static("/"), &headers, &found), Err(BadHost), "{bad}");
+            let mut found = crate::scan::request(&headers);
+            assert_eq!(host(&Uri::from_static("/"), &mut found), Err(BadHost), "{bad}");
         }
         let mut headers = HeaderMap::new();
         headers.append(HOST, HeaderValue::from_static("a"));
         headers.append(HOST, HeaderValue::from_static("b"));
-        let found = crate::scan::request(&headers);
-        assert_eq!(host(&Uri::from_static("/"), &headers, &found), Err(BadHost));
+        let mut found = crate::scan::request(&headers);
+        assert_eq!(host(&Uri::from_static("/"), &mut found), Err(BadHost));
     }
 }

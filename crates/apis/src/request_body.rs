@@ -2,14 +2,13 @@
 
 use crate::{problem::Problem, scan::Found};
 use bytes::Bytes;
-use holdfast_edge::{Limited, RequestBodyError};
+use holdfast_edge::{Limited, RequestBody, RequestBodyError};
 use holdfast_resilience::Safety;
 use holdfast_telemetry::{AccessRecord, RecordOutcome};
 use holdfast_upstream::CallBody;
-use http::{HeaderMap, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use std::{
     pin::Pin,
     sync::{
@@ -28,18 +27,15 @@ pub(crate) struct BodyLimits {
     pub(crate) replay: u64,
 }
 
-/// The body of a call. It streams, but for a small one of a request that may be repeated.
+/// The body of a call that has one. It streams, but for a small one of a request that may be repeated.
 pub(crate) async fn prepare(
-    body: Incoming,
+    body: RequestBody,
     headers: &HeaderMap,
     found: &Found,
     safety: Safety,
     limits: BodyLimits,
     record: &mut AccessRecord,
 ) -> Result<CallBody, Problem> {
-    if body.is_end_stream() {
-        return Ok(CallBody::Empty);
-    }
     let body = Limited::new(body, headers, limits.max).map_err(|error| refused(&error))?;
     let counter = Arc::new(AtomicU64::new(0));
     record.body_counter = Some(Arc::clone(&counter));
@@ -60,8 +56,8 @@ pub(crate) async fn prepare(
 fn refused(error: &RequestBodyError) -> Problem {
     match error {
         RequestBodyError::TooLarge { .. } => Problem::BODY_TOO_LARGE,
-        _ => Problem {
-            status: StatusCode::BAD_REQUEST,
+        error => Problem {
+            status: error.status(),
             code: "request_body",
             detail: "the request body could not be read to its end",
             remedy: "send the request again",

@@ -11,16 +11,17 @@ use crate::{
     upgrade::{self, Tunnelled},
 };
 use holdfast_config as config;
-use holdfast_edge::{Body, ConnectionInfo, REQUEST_ID, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, REQUEST_ID, RequestBody, RequestContext};
 use holdfast_resilience::Safety;
 use holdfast_telemetry::RouteMetrics;
-use holdfast_upstream::{Call, CallError, Reply, Target, Upstream, safety_of};
+use holdfast_upstream::{Call, CallBody, CallError, Reply, Target, Upstream, safety_of};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{ALLOW, MAX_FORWARDS},
     uri::PathAndQuery,
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http_body::Body as _;
+use hyper::upgrade::OnUpgrade;
 use std::{
     fmt,
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
@@ -134,29 +135,28 @@ impl ApiRoute {
     pub async fn handle(
         &self,
         context: &mut RequestContext,
-        request: Request<Incoming>,
+        request: &mut Request<RequestBody>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
-        let method = request.method().clone();
         match self.pass(request, context, connection).await {
             Ok(response) => response,
             Err(problem) => {
                 context.record.outcome = problem.outcome;
                 context.record.reason = problem.code;
-                problem.response(&self.name, context.id.as_str(), &method)
+                problem.response(&self.name, context.id.as_str(), request.method())
             }
         }
     }
 
     async fn pass(
         &self,
-        mut request: Request<Incoming>,
+        request: &mut Request<RequestBody>,
         context: &mut RequestContext,
         connection: &ConnectionInfo,
     ) -> Result<Response<Body>, Problem> {
-        let found = scan::request(request.headers());
-        check(&request, &found)?;
-        let host = forward::host(request.uri(), request.headers(), &found).map_err(|_| Problem::HOST)?;
+        let mut found = scan::request(request.headers());
+        check(request, &found)?;
+        let host = forward::host(request.uri(), &mut found).map_err(|_| Problem::HOST)?;
         if host.is_none() && request.version() >= Version::HTTP_11 {
             return Err(Problem::HOST);
         }
@@ -167,18 +167,23 @@ impl ApiRoute {
             return Ok(answer);
         }
         let target = self.target(request.uri())?;
-        let upgrade = upgrade::wanted(&mut request, &found, connection);
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        let safety = safety(&parts.method, &headers);
-        let body =
-            request_body::prepare(body, &headers, &found, safety, self.limits, &mut context.record).await?;
+        let upgrade = upgrade::wanted(request, &found, connection);
+        let method = request.method().clone();
+        let mut headers = std::mem::take(request.headers_mut());
+        let safety = safety(&method, &headers);
+        let body = if request.body().is_end_stream() {
+            CallBody::Empty
+        } else {
+            let body = std::mem::take(request.body_mut());
+            let record = &mut context.record;
+            // In a box: most requests have no body, and their futures no room for one.
+            Box::pin(request_body::prepare(body, &headers, &found, safety, self.limits, record)).await?
+        };
         self.forwarding.apply(&mut headers, &found, host, context);
         if upgrade.is_some() {
             upgrade::announce(&mut headers);
         }
-        let mut call =
-            Call::new(parts.method, target, context.deadline.within(context.started, self.timeout));
+        let mut call = Call::new(method, target, context.deadline.within(context.started, self.timeout));
         call.headers = headers;
         call.body = body;
         call.safety = safety;
@@ -248,7 +253,7 @@ impl ApiRoute {
 }
 
 /// What is refused whatever the upstream would say.
-fn check(request: &Request<Incoming>, found: &Found) -> Result<(), Problem> {
+fn check(request: &Request<RequestBody>, found: &Found) -> Result<(), Problem> {
     // TRACE shows a client headers that it did not send (RFC 9110 section 9.3.8); CONNECT is for forward proxies.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return Err(Problem::METHOD);

@@ -18,8 +18,9 @@ use smallvec::SmallVec;
 pub(crate) struct Found {
     /// Present names that must not be passed on.
     remove: SmallVec<[HeaderName; 4]>,
-    /// `Host` fields.
+    /// `Host` fields, and the last of them.
     pub(crate) hosts: usize,
+    pub(crate) host: Option<HeaderValue>,
     /// Declared body length.
     pub(crate) content_length: Option<u64>,
     /// `Expect` is there; and whether it asks for anything but `100-continue`.
@@ -53,7 +54,10 @@ pub(crate) fn request(headers: &HeaderMap) -> Found {
     let mut listed: SmallVec<[&HeaderValue; 1]> = SmallVec::new();
     for (name, value) in headers {
         match *name {
-            HOST => found.hosts += 1,
+            HOST => {
+                found.hosts += 1;
+                found.host = Some(value.clone());
+            }
             CONTENT_LENGTH => found.content_length = number(value),
             ACCEPT => found.event_stream |= contains(value.as_bytes(), b"text/event-stream"),
             EXPECT => {
@@ -118,8 +122,8 @@ impl Found {
     /// RFC 9110 section 7.6.1: what `Connection` lists goes too. Not what says where the message ends or whom it is
     /// for: no sender has a reason to list those but mischief.
     fn note_listed(&mut self, headers: &HeaderMap, value: &HeaderValue) {
-        // By far the most frequent values; `Keep-Alive` itself goes as a hop-by-hop name.
-        if [&b"keep-alive"[..], b"close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual)) {
+        // By far the most frequent values, as they are mostly written; `Keep-Alive` itself goes as a hop-by-hop name.
+        if matches!(value.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close") {
             return;
         }
         for token in tokens(value) {

@@ -202,6 +202,8 @@ pub(crate) struct ConnectionCell {
     /// It was in the body of a request that is being answered.
     pub(crate) broken_body: AtomicBool,
     pub(crate) http2: AtomicBool,
+    /// The last head that passed asks for another protocol.
+    pub(crate) asked_upgrade: AtomicBool,
     pub(crate) upgrade: AtomicU8,
     pub(crate) waker: Registered,
     pub(crate) worker: Arc<WorkerShared>,
@@ -223,6 +225,7 @@ impl ConnectionCell {
             violated: AtomicBool::new(false),
             broken_body: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            asked_upgrade: AtomicBool::new(false),
             upgrade: AtomicU8::new(UPGRADE_OPEN),
             waker: Registered::default(),
             worker: Arc::clone(worker),

@@ -125,12 +125,12 @@ fn ended_connections_leave_the_list_however_fast_they_come() {
 #[test]
 fn a_silent_stream_expires_and_a_talking_one_does_not() {
     let mut world = World::new();
-    let (silent, talking) = (StreamCell::watch(&world.cell), StreamCell::watch(&world.cell));
+    let (silent, talking) = (StreamCell::new(DEADLINES.stream_idle), StreamCell::new(DEADLINES.stream_idle));
     let waker = futures_util::task::noop_waker();
     world.ticks(1, false);
-    silent.silent(world.worker.now(), &waker);
+    silent.silent(&world.worker, &waker);
     for _ in 0..DEADLINES.stream_idle {
-        talking.silent(world.worker.now(), &waker);
+        talking.silent(&world.worker, &waker);
         world.ticks(1, false);
         talking.moved();
     }
@@ -138,6 +138,22 @@ fn a_silent_stream_expires_and_a_talking_one_does_not() {
     talking.end();
     world.ticks(1, false);
     assert!(world.worker.streams.lock().is_empty());
+}
+
+#[test]
+fn a_stream_that_gave_something_before_its_reader_looked_is_watched_anew() {
+    let mut world = World::new();
+    let stream = StreamCell::new(DEADLINES.read);
+    let waker = futures_util::task::noop_waker();
+    for _ in 0..2 {
+        stream.silent(&world.worker, &waker);
+        world.ticks(DEADLINES.read + 1, false);
+        assert!(stream.is_expired());
+        stream.moved();
+        assert!(!stream.is_expired());
+    }
+    assert!(stream.fail() && !stream.fail() && stream.has_failed());
+    assert!(world.worker.streams.lock().is_empty(), "what expired is in the list no longer");
 }
 
 proptest! {

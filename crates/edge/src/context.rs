@@ -1,10 +1,10 @@
 //! What cuts across: one value that rides with a request from the edge to the upstream.
 
-use crate::{ConnectionInfo, RequestId, TraceContext, client_address, client_proto};
+use crate::{ConnectionInfo, RequestId, TRACEPARENT, TraceContext, client_address, client_proto};
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
-use holdfast_telemetry::{AccessRecord, Inline};
-use http::{HeaderValue, Request, header::USER_AGENT};
+use holdfast_telemetry::AccessRecord;
+use http::{HeaderMap, HeaderValue, Request, header::USER_AGENT};
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -60,19 +60,20 @@ impl RequestContext {
         shared: &ContextDefaults,
     ) -> Self {
         let headers = request.headers();
+        let seen = Seen::of(headers);
         let id = RequestId::of(headers, connection, rng);
-        let trace = TraceContext::of(headers, rng);
+        let trace = TraceContext::continued(seen.traceparent, rng);
         let client = client_address(connection.client, headers, &connection.trusted);
         let proto = client_proto(connection.proto(), connection.client, headers, &connection.trusted);
         let record = Box::new(AccessRecord {
             started: SystemTime::now(),
-            request_id: Inline::from_ascii(id.as_bytes()),
+            request_id: id.inline(),
             trace_id: u128::from_be_bytes(trace.trace_id()),
             client: Some(client),
             listener: Some(Arc::clone(&connection.listener)),
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
-            user_agent: headers.get(USER_AGENT).cloned(),
+            user_agent: seen.user_agent.cloned(),
             ..AccessRecord::default()
         });
         Self {
@@ -94,6 +95,30 @@ impl RequestContext {
     /// The id as a header value; a copy of the one that was sent on, if it was.
     pub fn id_value(&self) -> HeaderValue {
         self.id_header.clone().unwrap_or_else(|| self.id.header_value())
+    }
+}
+
+/// What a context needs of any client's headers, found in one pass: a look-up hashes a name for what is mostly not there.
+#[derive(Default)]
+struct Seen<'a> {
+    /// Where there is exactly one.
+    traceparent: Option<&'a HeaderValue>,
+    user_agent: Option<&'a HeaderValue>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut seen = Self::default();
+        let mut traceparents = 0;
+        for (name, value) in headers {
+            if *name == USER_AGENT {
+                seen.user_agent = seen.user_agent.or(Some(value));
+            } else if *name == TRACEPARENT {
+                traceparents += 1;
+                seen.traceparent = (traceparents == 1).then_some(value);
+            }
+        }
+        seen
     }
 }
 

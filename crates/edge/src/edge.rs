@@ -54,13 +54,6 @@ pub enum EdgeError {
     Worker(io::Error),
 }
 
-/// What [`EdgeHandle::apply`] could not change while running.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// One sentence per setting that needs a restart.
-    pub needs_restart: Vec<String>,
-}
-
 /// One listener as all workers see it.
 pub(crate) struct Socket {
     pub(crate) bound: Bound,
@@ -236,8 +229,9 @@ pub struct EdgeHandle {
 
 impl EdgeHandle {
     /// Replaces limits, timeouts, trusted hops and TLS for connections accepted from now on; those that are open keep what they
-    /// began with. An error changes nothing.
-    pub fn apply(&self, server: &Server, listeners: &[Listener]) -> Result<Applied, EdgeError> {
+    /// began with. Threads and sockets stay as they are: what needs a restart is known to [`holdfast_config::restart_needed`]. An error
+    /// changes nothing.
+    pub fn apply(&self, server: &Server, listeners: &[Listener]) -> Result<(), EdgeError> {
         let old = self.shared.settings.load_full();
         let matched = self.matched(listeners);
         let settings = build_settings(server, &matched, Some(&old))?;
@@ -245,7 +239,7 @@ impl EdgeHandle {
         self.shared.caps.set(server.max_connections, server.max_connections_per_ip);
         *self.shared.timing.lock() = Timing::new(server);
         control::publish_certificates(&self.shared);
-        Ok(Applied { needs_restart: self.restarts(server, listeners) })
+        Ok(())
     }
 
     /// The configured listeners in the order of the sockets; a socket that lost its listener keeps what it has.
@@ -253,35 +247,6 @@ impl EdgeHandle {
         let find =
             |socket: &Socket| listeners.iter().find(|new| new.name.as_str() == &*socket.bound.name).cloned();
         self.shared.sockets.iter().map(find).collect()
-    }
-
-    fn restarts(&self, server: &Server, listeners: &[Listener]) -> Vec<String> {
-        let mut found = Vec::new();
-        if server.workers != 0 && server.workers != self.shared.workers {
-            found.push(format!(
-                "server.workers: {} run, {} are configured",
-                self.shared.workers, server.workers
-            ));
-        }
-        for socket in &self.shared.sockets {
-            let (name, at) = (&socket.bound.name, socket.bound.address);
-            match listeners.iter().find(|new| new.name.as_str() == &**name) {
-                None => found.push(format!("listener `{name}` was removed, {at} stays open")),
-                Some(new) if new.host != at.ip() || (new.port != 0 && new.port != at.port()) => {
-                    found.push(format!(
-                        "listener `{name}` stays on {at}, {}:{} is configured",
-                        new.host, new.port
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        for new in listeners {
-            if !self.shared.sockets.iter().any(|socket| &*socket.bound.name == new.name.as_str()) {
-                found.push(format!("listener `{}` on {}:{} is new", new.name, new.host, new.port));
-            }
-        }
-        found
     }
 
     /// Begins the drain; asked again, ends it at once. Returns the phase afterwards.
@@ -353,3 +318,7 @@ fn build_settings<L: MaybeListener>(
     }
     Ok(Settings { limits: Arc::new(Limits::new(server)), listeners: built })
 }
+
+#[cfg(test)]
+#[path = "edge_tests.rs"]
+mod tests;

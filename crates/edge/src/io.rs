@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
         if let Some(guard) = &mut self.guard {
             let heads = guard.heads();
             self.cleared = guard.feed(&self.stash);
-            note_heads(&self.cell, heads, guard.heads());
+            note_heads(&self.cell, heads, guard);
         }
     }
 
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
             Position::Body => self.cell.wait_for(Waiting::Nothing),
             _ => {}
         }
-        note_heads(&self.cell, heads, guard.heads());
+        note_heads(&self.cell, heads, guard);
         passed > 0
     }
 
@@ -244,11 +244,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
     }
 }
 
-fn note_heads(cell: &ConnectionCell, before: u32, after: u32) {
+/// Notes the heads that have passed since there were `before` of them.
+fn note_heads(cell: &ConnectionCell, before: u32, guard: &Guard) {
+    let after = guard.heads();
     for _ in before..after {
         cell.request_began();
     }
     if before != after {
+        // Before the parser can see the head, and for as long as its request is unanswered: nothing passes behind it.
+        cell.asked_upgrade.store(guard.is_upgrading(), Relaxed);
         cell.wait_for(Waiting::Nothing);
     }
 }

@@ -1,9 +1,9 @@
 //! A request body with a size limit.
 
+use crate::RequestBody;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -19,9 +19,13 @@ pub enum RequestBodyError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The client broke off, stalled beyond `read_timeout`, or sent bad framing; answer 400 if it is still there.
+    /// The client broke off or sent bad framing, or its HTTP/1 connection stalled beyond `read_timeout`; answer 400 if it is still
+    /// there.
     #[error("request body could not be read: {0}")]
     Read(#[from] hyper::Error),
+    /// Nothing came on an HTTP/2 stream for `read_timeout`; answer 408.
+    #[error("nothing of the request body came for the whole read_timeout")]
+    Stalled,
 }
 
 impl RequestBodyError {
@@ -30,22 +34,23 @@ impl RequestBodyError {
         match self {
             Self::TooLarge { .. } => http::StatusCode::PAYLOAD_TOO_LARGE,
             Self::Read(_) => http::StatusCode::BAD_REQUEST,
+            Self::Stalled => http::StatusCode::REQUEST_TIMEOUT,
         }
     }
 }
 
 /// A request body that errs as soon as it exceeds its limit. Trailers pass.
 #[derive(Debug)]
-pub struct Limited<B = Incoming> {
+pub struct Limited<B = RequestBody> {
     body: B,
     limit: u64,
     seen: u64,
 }
 
-impl Limited {
+impl<B: http_body::Body> Limited<B> {
     /// Limits `body` to `limit` bytes. A declared length beyond the limit is refused before anything is read, so the
     /// client that waits for `100 Continue` never sends it.
-    pub fn new(body: Incoming, headers: &HeaderMap, limit: u64) -> Result<Self, RequestBodyError> {
+    pub fn new(body: B, headers: &HeaderMap, limit: u64) -> Result<Self, RequestBodyError> {
         let declared = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())

@@ -1,6 +1,7 @@
 //! Request ids: 128 bits, or what a trusted hop chose.
 
 use crate::ConnectionInfo;
+use holdfast_telemetry::Inline;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
@@ -10,32 +11,14 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is accepted from a trusted hop.
 pub const MAX_REQUEST_ID_BYTES: usize = 64;
 
-const GENERATED_BYTES: usize = 32;
-/// The two digits of every byte.
-const HEX: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < pairs.len() {
-        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
-
 /// The id of one request: visible ASCII without quotes, at most [`MAX_REQUEST_ID_BYTES`]. Kept inline, so it costs no allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId {
-    bytes: [u8; MAX_REQUEST_ID_BYTES],
-    len: u8,
-}
+pub struct RequestId(Inline<MAX_REQUEST_ID_BYTES>);
 
 impl RequestId {
     /// 128 random bits as 32 hexadecimal digits.
     pub fn generate(rng: &mut fastrand::Rng) -> Self {
-        let mut bytes = [0; MAX_REQUEST_ID_BYTES];
-        write_hex(&rng.u128(..).to_be_bytes(), &mut bytes[..GENERATED_BYTES]);
-        Self { bytes, len: GENERATED_BYTES as u8 }
+        Self(Inline::hex(rng.u128(..)))
     }
 
     /// An id from outside, if it is sane: 1 to 64 letters, digits or one of `-_.:+/=@`.
@@ -44,12 +27,7 @@ impl RequestId {
             return None;
         }
         let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
-        if !text.iter().all(sane) {
-            return None;
-        }
-        let mut bytes = [0; MAX_REQUEST_ID_BYTES];
-        bytes[..text.len()].copy_from_slice(text);
-        Some(Self { bytes, len: text.len() as u8 })
+        text.iter().all(sane).then(|| Self(Inline::from_ascii(text)))
     }
 
     /// The id of a request: the incoming `x-request-id` if the hop is trusted and the id is sane, else a new one.
@@ -64,19 +42,22 @@ impl RequestId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so this cannot fail; an empty id is the answer that harms nobody.
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+        self.0.as_str()
     }
 
     /// The id as bytes: visible ASCII.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        self.0.as_bytes()
+    }
+
+    /// The id as a record keeps it.
+    pub(crate) fn inline(&self) -> Inline<MAX_REQUEST_ID_BYTES> {
+        self.0
     }
 
     /// The id as a header value.
     pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.bytes[..usize::from(self.len)])
-            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+        HeaderValue::from_bytes(self.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 }
 
@@ -89,13 +70,6 @@ impl fmt::Debug for RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// Writes `bytes` as lower-case hexadecimal digits; `out` is twice as long.
-pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&HEX[usize::from(*byte)]);
     }
 }
 

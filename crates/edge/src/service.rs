@@ -1,7 +1,7 @@
 //! Between the HTTP parser and the handler: what is true of every request of a connection.
 
 use crate::{
-    Body, BodyError, ConnectionInfo, Handler, HttpVersion, Phase,
+    Body, BodyError, ConnectionInfo, Handler, HttpVersion, Phase, RequestBody,
     answers::local_response,
     cell::{ConnectionCell, UPGRADE_DENIED, UPGRADE_GRANTED, Verdict},
     stream_cell::StreamCell,
@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use holdfast_telemetry::EdgeMetrics;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     convert::Infallible,
@@ -34,10 +34,13 @@ pub(crate) async fn answer<H: Handler>(
     let http1 = serving.info.http == HttpVersion::Http1;
     let mut flight = InFlight::new(&serving, http1);
     let connect = request.method() == Method::CONNECT;
+    // The guard has seen whether there is such a header at all: most requests are not asked once more.
     let upgrade = http1
+        && serving.cell.asked_upgrade.load(Relaxed)
         && request.version() == Version::HTTP_11
         && (connect || request.headers().contains_key(header::UPGRADE));
-    let mut response = serving.handler.handle(request, &serving.info).await;
+    let (mut request, stream) = watch_body(&serving, request);
+    let mut response = serving.handler.handle(&mut request, &serving.info).await;
     if http1 {
         if let Some(status) = refused_body(&serving.cell) {
             response = local_response(status);
@@ -53,8 +56,26 @@ pub(crate) async fn answer<H: Handler>(
         if !granted && serving.info.drain.phase() >= Phase::Unready {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+    } else if stream.is_some_and(|stream| stream.has_failed()) {
+        response = local_response(StatusCode::REQUEST_TIMEOUT);
+        // The other streams go on (RFC 9113 section 8.2.2: no such header either).
+        response.headers_mut().remove(header::CONNECTION);
     }
     Ok(response.map(|body| Tracked { body, stream: None, flight }))
+}
+
+/// The request with a body that `read_timeout` covers, and for HTTP/2 what watches it.
+fn watch_body<H>(
+    serving: &Serving<H>,
+    request: Request<Incoming>,
+) -> (Request<RequestBody>, Option<Arc<StreamCell>>) {
+    if serving.info.http == HttpVersion::Http1 || request.body().is_end_stream() {
+        return (request.map(RequestBody::new), None);
+    }
+    let stream = StreamCell::new(serving.cell.deadlines.read);
+    let watch = Arc::clone(&stream);
+    let (connection, metrics) = (Arc::clone(&serving.cell), Arc::clone(&serving.metrics));
+    (request.map(|body| RequestBody::watched(body, watch, connection, metrics)), Some(stream))
 }
 
 /// The answer to a request whose body broke off here, whatever the handler made of it.
@@ -120,8 +141,8 @@ impl http_body::Body for Tracked {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Pending => {
                 let cell = &this.flight.cell;
-                let stream = this.stream.get_or_insert_with(|| StreamCell::watch(cell));
-                stream.silent(cell.worker.now(), cx.waker());
+                let stream = this.stream.get_or_insert_with(|| StreamCell::new(cell.deadlines.stream_idle));
+                stream.silent(&cell.worker, cx.waker());
                 Poll::Pending
             }
             ready @ Poll::Ready(_) => {

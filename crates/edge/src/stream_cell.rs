@@ -1,6 +1,6 @@
-//! Cells of response streams, and the waker that a sweep uses.
+//! Cells of streams, and the waker that a sweep uses.
 
-use crate::cell::ConnectionCell;
+use crate::cell::WorkerShared;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
@@ -31,39 +31,59 @@ impl Registered {
     }
 }
 
-/// Watches one response stream for `stream_idle_timeout`. Made only when a body first has nothing to give.
+/// Watches one stream: a response for `stream_idle_timeout`, an HTTP/2 request body for `read_timeout`. A worker lists it only from
+/// when a body first has nothing to give.
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     /// Tick since which the source is silent; 0 = it is not.
     since: AtomicU32,
     limit: u32,
+    /// In the worker's list.
+    listed: AtomicBool,
     expired: AtomicBool,
+    failed: AtomicBool,
     ended: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl StreamCell {
-    pub(crate) fn watch(connection: &ConnectionCell) -> Arc<Self> {
-        let cell = Arc::new(Self {
+    /// A watch that ends what is silent for `limit` ticks.
+    pub(crate) fn new(limit: u32) -> Arc<Self> {
+        Arc::new(Self {
             since: AtomicU32::new(0),
-            limit: connection.deadlines.stream_idle,
+            limit,
+            listed: AtomicBool::new(false),
             expired: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-        });
-        connection.worker.watch_stream(Arc::clone(&cell));
-        cell
+        })
     }
 
-    pub(crate) fn silent(&self, now: u32, waker: &Waker) {
+    /// The source has nothing to give; the time until it does runs.
+    pub(crate) fn silent(self: &Arc<Self>, worker: &WorkerShared, waker: &Waker) {
         self.waker.register(waker);
         if self.since.load(Relaxed) == 0 {
-            self.since.store(now, Relaxed);
+            self.since.store(worker.now(), Relaxed);
+        }
+        if !self.listed.swap(true, Relaxed) {
+            worker.watch_stream(Arc::clone(self));
         }
     }
 
+    /// The source gave something, even if the sweep had lost patience before anybody looked.
     pub(crate) fn moved(&self) {
         self.since.store(0, Relaxed);
+        self.expired.store(false, Relaxed);
+    }
+
+    /// Notes that whoever waits was told that the time is over. Whether this is the first time.
+    pub(crate) fn fail(&self) -> bool {
+        !self.failed.swap(true, Relaxed)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 
     pub(crate) fn is_expired(&self) -> bool {
@@ -88,6 +108,7 @@ impl StreamCell {
             return false;
         }
         self.expired.store(true, Relaxed);
+        self.listed.store(false, Relaxed);
         self.waker.wake();
         true
     }

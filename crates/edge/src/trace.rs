@@ -1,6 +1,6 @@
 //! W3C Trace Context (Recommendation, level 1): read, continue, write.
 
-use crate::request_id::write_hex;
+use holdfast_telemetry::digits::write_hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
@@ -58,15 +58,13 @@ impl TraceContext {
 
     /// The context of a request: continued if `traceparent` is there once and valid, else new.
     pub fn of(headers: &HeaderMap, rng: &mut fastrand::Rng) -> Self {
-        // Most requests have none: one look-up, and no iterator.
-        if !headers.contains_key(TRACEPARENT) {
-            return Self::generate(rng);
-        }
         let mut values = headers.get_all(TRACEPARENT).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => Self::parse(value.as_bytes(), rng).unwrap_or_else(|| Self::generate(rng)),
-            _ => Self::generate(rng),
-        }
+        Self::continued(values.next().filter(|_| values.next().is_none()), rng)
+    }
+
+    /// Continues the only `traceparent` of a request; without one, or if it is invalid, the trace is new.
+    pub(crate) fn continued(only: Option<&HeaderValue>, rng: &mut fastrand::Rng) -> Self {
+        only.and_then(|value| Self::parse(value.as_bytes(), rng)).unwrap_or_else(|| Self::generate(rng))
     }
 
     /// A child span of this one: what an attempt of its own carries.

@@ -4,13 +4,12 @@ use crate::gateway::Gateway;
 use crate::local;
 use crate::metadata::WELL_KNOWN;
 use crate::runtime::{McpRoute, Route, Runtime};
-use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestBody, RequestContext};
 use holdfast_identity::{AuthError, Authenticator};
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{RecordOutcome, RouteMetrics};
 use http::header::Entry;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,12 +25,12 @@ thread_local! {
 impl Handler for Gateway {
     async fn handle(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: &mut Request<RequestBody>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
         let runtime = self.runtime();
         let path = request.uri().path();
-        if let Some(response) = self.health(&request) {
+        if let Some(response) = self.health(request) {
             return response;
         }
         if path.starts_with(WELL_KNOWN) {
@@ -39,25 +38,27 @@ impl Handler for Gateway {
         }
         match runtime.routes.find(path) {
             Some(Route::Api(entry)) => {
-                // In place: a future of its own would copy request and context once more.
-                let mut request = request;
-                let route = (&entry.name, &entry.metrics);
-                let mut pending = Pending::new(&request, connection, route, &self.defaults);
-                let response = match identify(&entry.authenticator, &mut request, &mut pending.context) {
-                    Ok(()) => entry.route.handle(&mut pending.context, request, connection).await,
+                // In place: a future of its own would copy the context once more.
+                let mut context = begin(request, connection, &entry.name, &self.defaults);
+                let pending = Pending::new(&mut context, &entry.metrics);
+                let response = match identify(&entry.authenticator, request, pending.context) {
+                    Ok(()) => entry.route.handle(pending.context, request, connection).await,
                     Err(error) => local::unauthenticated(&error, None),
                 };
-                pending.finish(response)
+                pending.finish();
+                recorded(response, context, &entry.metrics)
             }
-            Some(Route::Mcp(route)) => Box::pin(self.mcp(&runtime, route, request, connection)).await,
-            None => self.unrouted(&request, connection),
+            Some(Route::Mcp(route)) => {
+                Box::pin(self.mcp(&runtime, route, std::mem::take(request), connection)).await
+            }
+            None => self.unrouted(request, connection),
         }
     }
 }
 
 impl Gateway {
     /// `/health`, `/ready`, `/healthz` on every listener: not recorded, not counted, nothing asked of anybody.
-    fn health(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    fn health(&self, request: &Request<RequestBody>) -> Option<Response<Body>> {
         let response = match request.uri().path() {
             "/health" => local::alive(),
             "/ready" | "/healthz" => local::ready(self.is_ready()),
@@ -73,42 +74,42 @@ impl Gateway {
         &self,
         runtime: &Runtime,
         route: &McpRoute,
-        mut request: Request<Incoming>,
+        mut request: Request<RequestBody>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
         let name = server_name(runtime, request.uri().path());
         let entry = name.and_then(|name| Some((route.entries.get(name)?, route.service.server(name)?)));
         let Some((entry, server)) = entry else {
-            let mut pending =
-                Pending::new(&request, connection, (&route.name, &route.metrics), &self.defaults);
-            pending.context.record.outcome = RecordOutcome::Rejected;
-            pending.context.record.reason = "no_server";
-            return pending.finish(route.service.no_server(name));
+            let mut context = begin(&request, connection, &route.name, &self.defaults);
+            context.record.outcome = RecordOutcome::Rejected;
+            context.record.reason = "no_server";
+            return recorded(route.service.no_server(name), context, &route.metrics);
         };
-        let mut pending = Pending::new(&request, connection, (&entry.name, &entry.metrics), &self.defaults);
+        let mut context = begin(&request, connection, &entry.name, &self.defaults);
+        let pending = Pending::new(&mut context, &entry.metrics);
         // A preflight carries no credential (Fetch, "CORS-preflight request"); the service answers it and nothing else.
         let outcome = if request.method() == Method::OPTIONS {
             Ok(())
         } else {
-            identify(&entry.authenticator, &mut request, &mut pending.context)
+            identify(&entry.authenticator, &mut request, pending.context)
         };
         let response = match outcome {
-            Ok(()) => route.service.handle(&mut pending.context, request, server, connection).await,
+            Ok(()) => route.service.handle(pending.context, request, server, connection).await,
             Err(error) => {
                 let refusal = local::unauthenticated(&error, entry.metadata_url.as_deref());
                 let authority = request.uri().authority().map(http::uri::Authority::as_str);
                 route.service.readable(refusal, request.headers(), authority, connection)
             }
         };
-        pending.finish(response)
+        pending.finish();
+        recorded(response, context, &entry.metrics)
     }
 
-    fn unrouted(&self, request: &Request<Incoming>, connection: &Arc<ConnectionInfo>) -> Response<Body> {
-        let mut pending =
-            Pending::new(request, connection, (&self.no_route_name, &self.no_route_metrics), &self.defaults);
-        pending.context.record.outcome = RecordOutcome::Rejected;
-        pending.context.record.reason = "no_route";
-        pending.finish(local::no_route())
+    fn unrouted(&self, request: &Request<RequestBody>, connection: &Arc<ConnectionInfo>) -> Response<Body> {
+        let mut context = begin(request, connection, &self.no_route_name, &self.defaults);
+        context.record.outcome = RecordOutcome::Rejected;
+        context.record.reason = "no_route";
+        recorded(local::no_route(), context, &self.no_route_metrics)
     }
 }
 
@@ -122,7 +123,7 @@ fn server_name<'a>(runtime: &Runtime, path: &'a str) -> Option<&'a str> {
 /// Names the principal by the route's rules and removes what authenticated it.
 fn identify(
     authenticator: &Authenticator,
-    request: &mut Request<Incoming>,
+    request: &mut Request<RequestBody>,
     context: &mut RequestContext,
 ) -> Result<(), AuthError> {
     if !authenticator.is_required() {
@@ -144,45 +145,58 @@ fn identify(
     }
 }
 
-/// A request that has no answer yet. Dropped without one, the client went away first, and the record says so.
-struct Pending<'a> {
+/// The context of a request that belongs to `route`.
+fn begin(
+    request: &Request<RequestBody>,
+    connection: &Arc<ConnectionInfo>,
+    route: &Arc<str>,
+    defaults: &ContextDefaults,
+) -> RequestContext {
+    let started = Instant::now();
+    let times = (started, Deadline::after(started, DEADLINE_MAX));
+    // A generator of its own for each request: the context is then made where it stays.
+    let mut rng = RNG.with_borrow_mut(fastrand::Rng::fork);
+    let mut context = RequestContext::begin_at(request, connection, times, &mut rng, defaults);
+    context.route = Arc::clone(route);
+    context.record.route = Some(Arc::clone(route));
+    context
+}
+
+/// Hands the record of an answered request to the body, which completes it.
+fn recorded(
+    mut response: Response<Body>,
     context: RequestContext,
-    metrics: &'a Arc<RouteMetrics>,
+    metrics: &Arc<RouteMetrics>,
+) -> Response<Body> {
+    if response.extensions().get::<holdfast_apis::Tunnelled>().is_some() {
+        // The tunnel took the record and writes it when it ends.
+        return response;
+    }
+    if let Entry::Vacant(absent) = response.headers_mut().entry(holdfast_edge::REQUEST_ID) {
+        absent.insert(context.id_value());
+    }
+    let mut record = context.record;
+    record.status = response.status().as_u16();
+    record.first_byte = Some(context.started.elapsed());
+    let body = std::mem::take(response.body_mut());
+    *response.body_mut() = body.recorded(record, Some(Arc::clone(metrics)), context.started);
+    response
+}
+
+/// A request that has no answer yet. Dropped without [`Pending::finish`], the client went away first, and the record says so.
+struct Pending<'a> {
+    context: &'a mut RequestContext,
+    metrics: &'a RouteMetrics,
     finished: bool,
 }
 
 impl<'a> Pending<'a> {
-    fn new(
-        request: &Request<Incoming>,
-        connection: &Arc<ConnectionInfo>,
-        (route, metrics): (&Arc<str>, &'a Arc<RouteMetrics>),
-        defaults: &ContextDefaults,
-    ) -> Self {
-        let started = Instant::now();
-        let times = (started, Deadline::after(started, DEADLINE_MAX));
-        let mut context =
-            RNG.with_borrow_mut(|rng| RequestContext::begin_at(request, connection, times, rng, defaults));
-        context.route = Arc::clone(route);
-        context.record.route = Some(Arc::clone(route));
+    fn new(context: &'a mut RequestContext, metrics: &'a RouteMetrics) -> Self {
         Self { context, metrics, finished: false }
     }
 
-    /// Hands the record to the body, which completes it.
-    fn finish(mut self, response: Response<Body>) -> Response<Body> {
+    fn finish(mut self) {
         self.finished = true;
-        if response.extensions().get::<holdfast_apis::Tunnelled>().is_some() {
-            // The tunnel took the record and writes it when it ends.
-            return response;
-        }
-        let (mut parts, body) = response.into_parts();
-        if let Entry::Vacant(absent) = parts.headers.entry(holdfast_edge::REQUEST_ID) {
-            absent.insert(self.context.id_value());
-        }
-        let mut record = std::mem::take(&mut self.context.record);
-        record.status = parts.status.as_u16();
-        record.first_byte = Some(self.context.started.elapsed());
-        let body = body.recorded(record, Some(Arc::clone(self.metrics)), self.context.started);
-        Response::from_parts(parts, body)
     }
 }
 

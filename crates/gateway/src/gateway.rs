@@ -2,7 +2,7 @@
 
 use crate::runtime::{BuildError, Runtime, Shared};
 use arc_swap::ArcSwap;
-use holdfast_config::Source;
+use holdfast_config::{Config, Source};
 use holdfast_edge::{ContextDefaults, EdgeHandle, Phase};
 use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
 use parking_lot::Mutex;
@@ -13,6 +13,8 @@ use std::time::Instant;
 /// The gateway. One per process, shared by all workers.
 pub(crate) struct Gateway {
     current: ArcSwap<Runtime>,
+    /// What the process started with: what a reload cannot change is still as it says.
+    pub(crate) began_with: Arc<Config>,
     pub(crate) shared: Shared,
     /// Read again at each reload.
     pub(crate) sources: Vec<Source>,
@@ -43,6 +45,7 @@ impl Gateway {
         let Parts { runtime, shared, sources, edge, listeners, config_metrics, access_log } = parts;
         let no_route_metrics = Arc::new(RouteMetrics::new(&shared.registry, "none"));
         Arc::new(Self {
+            began_with: Arc::clone(&runtime.config),
             current: ArcSwap::new(runtime),
             shared,
             sources,
@@ -65,11 +68,8 @@ impl Gateway {
 
     /// Makes a snapshot the current one. Limits and certificates first: they can still be refused.
     pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<(), BuildError> {
-        let applied = self.edge.apply(&runtime.config.server, &runtime.config.listeners)?;
+        self.edge.apply(&runtime.config.server, &runtime.config.listeners)?;
         self.current.store(Arc::clone(runtime));
-        for setting in applied.needs_restart {
-            tracing::warn!(setting, "needs a restart");
-        }
         Ok(())
     }
 

@@ -58,7 +58,10 @@ impl Gateway {
         match &outcome {
             Ok(done) => {
                 self.config_metrics.loaded(done.generation, unix);
-                tracing::info!(by, generation = done.generation, restart = ?done.restart, "configuration reloaded");
+                tracing::info!(by, generation = done.generation, "configuration reloaded");
+                for key in &done.restart {
+                    tracing::warn!(key, "needs a restart");
+                }
             }
             Err(error) => {
                 self.config_metrics.refused(unix);
@@ -80,7 +83,7 @@ impl Gateway {
         let generation = old.generation + 1;
         let new = Runtime::build(Arc::new(loaded.config), generation, &self.shared, Some(&old))?;
         self.apply(&new)?;
-        let restart = holdfast_config::restart_needed(&old.config, &new.config);
+        let restart = holdfast_config::restart_needed(&self.began_with, &new.config);
         Ok(Reloaded { generation, restart, warnings: loaded.warnings.len(), took: start.elapsed() })
     }
 }

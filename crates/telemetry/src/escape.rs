@@ -44,13 +44,38 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Printable ASCII without a quote or a backslash. A fold without an early end, so that it becomes vector code.
-#[inline]
-#[allow(clippy::needless_bitwise_bool, reason = "lazy operators would be branches")]
+/// What [`is_plain`] says of each byte.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte < 0x7f {
+        plain[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    plain
+};
+
+/// Printable ASCII without a quote or a backslash. Eight bytes at a time: most texts are too short for anything wider.
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    #[allow(clippy::manual_range_contains, reason = "four comparisons without a branch become vector code")]
-    let special = |b: u8| !(b' '..0x7f).contains(&b) | (b == b'"') | (b == b'\\');
-    !bytes.iter().fold(false, |found, b| found | special(*b))
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().fold(true, |plain, b| plain & PLAIN[usize::from(*b)]);
+    };
+    let (eights, _) = bytes.as_chunks();
+    // The last eight bytes may be looked at twice.
+    eights.iter().fold(special(*last), |found, eight| found | special(*eight)) == 0
+}
+
+/// Not zero if any of eight bytes is not plain.
+#[inline]
+fn special(eight: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let eight = u64::from_ne_bytes(eight);
+    // A byte below `n` borrows its high bit; what it borrows from a neighbour does not matter, for the answer is "yes" already.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+    let equal = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    let above_tilde = eight.wrapping_add(ONES) | eight;
+    (below(eight, 0x20) | above_tilde | equal(b'"') | equal(b'\\')) & HIGH
 }
 
 fn escaped_char(out: &mut Vec<u8>, c: char) {
@@ -90,6 +115,31 @@ pub(crate) fn truncated(text: &str, max: usize) -> (&str, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn plain_is_what_needs_no_escape(
+            mut bytes in proptest::collection::vec(b'a'..=b'z', 0..40),
+            special in proptest::collection::vec((0..40_usize, 0x1d..=0x81_u8), 0..3),
+        ) {
+            for (at, byte) in special {
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            let plain = bytes.iter().all(|b| (0x20..=0x7e).contains(b) && *b != b'"' && *b != b'\\');
+            prop_assert_eq!(is_plain(&bytes), plain);
+        }
+
+        #[test]
+        fn one_special_byte_anywhere_is_found(length in 1..40_usize, at in 0..40_usize, byte: u8) {
+            let mut bytes = vec![b'a'; length];
+            bytes[at % length] = byte;
+            let plain = (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
+            prop_assert_eq!(is_plain(&bytes), plain);
+        }
+    }
 
     fn json(text: &str) -> String {
         let mut out = Vec::new();

@@ -1,6 +1,12 @@
 //! Floods of HTTP/2 frames and bodies without end: the connection is closed, memory stays flat, neighbours go on.
 
-use crate::{Site, raw, unharmed};
+use crate::{
+    Site,
+    frames::{
+        self, CANCEL, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    },
+    raw, unharmed,
+};
 use holdfast_tests::{Result, wait};
 use std::time::Duration;
 use tokio::{
@@ -20,21 +26,6 @@ const RESETS: u32 = 50_000;
 /// CONTINUATION frames of 16 KiB after one head (VU#421644).
 const CONTINUATIONS: usize = 5_000;
 
-/// Frame types of RFC 9113 section 6.
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-/// Flags of a HEADERS frame.
-const END_STREAM_AND_HEADERS: u8 = 5;
-
-/// RFC 9113 section 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
 /// RFC 7541: GET, http and the two other pseudo headers as literals that are not indexed.
 fn head(path: &str) -> Vec<u8> {
     let literal = |index: u8, value: &str| {
@@ -46,7 +37,7 @@ fn head(path: &str) -> Vec<u8> {
 /// A connection after its preface.
 async fn connect(site: &Site) -> Result<(OwnedReadHalf, OwnedWriteHalf)> {
     let mut socket = TcpStream::connect(site.gateway.address).await?;
-    socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
+    socket.write_all(PREFACE).await?;
     socket.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
     Ok(socket.into_split())
 }
@@ -56,15 +47,7 @@ async fn read_to_the_end(mut half: OwnedReadHalf) -> bool {
     let mut bytes = Vec::new();
     // A reset is an end as well.
     let _ = half.read_to_end(&mut bytes).await;
-    let mut rest = bytes.as_slice();
-    while let [high, middle, low, kind, _, _, _, _, _, payload @ ..] = rest {
-        if *kind == GOAWAY {
-            return true;
-        }
-        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        rest = payload.get(length..).unwrap_or_default();
-    }
-    false
+    frames::goaway(&bytes).is_some()
 }
 
 /// Runs a flood beside neighbours and looks at memory before and after.
@@ -99,10 +82,9 @@ async fn flood(title: &str, frames: impl Iterator<Item = Vec<u8>>) -> Result {
 async fn rapid_reset_is_stopped() -> Result {
     let frames = (0..RESETS).map(|turn| {
         let stream = 2 * turn + 1;
-        // RFC 9113 section 7: 8 is CANCEL.
         [
-            frame(HEADERS, END_STREAM_AND_HEADERS, stream, &head("/plain/reset")),
-            frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()),
+            frame(HEADERS, END_STREAM | END_HEADERS, stream, &head("/plain/reset")),
+            frame(RST_STREAM, 0, stream, &CANCEL),
         ]
         .concat()
     });

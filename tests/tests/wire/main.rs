@@ -4,6 +4,9 @@
 #![allow(clippy::print_stdout, reason = "prints the tables that people read")]
 
 mod floods;
+/// The same frames break the same rules in the tests of the accept side by itself.
+#[path = "../../../crates/edge/tests/wire/frames.rs"]
+mod frames;
 mod h2load;
 mod raw;
 mod slow;

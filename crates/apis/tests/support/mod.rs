@@ -4,14 +4,14 @@
 use holdfast_apis::{ApiRoute, Tunnelled};
 use holdfast_config::{self as config, Role, Source};
 use holdfast_edge::{
-    Body, ConnectionInfo, ContextDefaults, Edge, EdgeHandle, Handler, Hooks, RequestContext, Workers,
+    Body, ConnectionInfo, ContextDefaults, Edge, EdgeHandle, Handler, Hooks, RequestBody, RequestContext,
+    Workers,
 };
 use holdfast_identity::{Authenticator, effective};
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{Registry, RouteMetrics};
 use holdfast_upstream::{Background, Shared, Upstream};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
@@ -161,13 +161,12 @@ struct Front {
 impl Handler for Front {
     async fn handle(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: &mut Request<RequestBody>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
-        let mut request = request;
         let deadline = Deadline::after(Instant::now(), Duration::from_hours(1));
         let mut context =
-            RequestContext::begin(&request, connection, deadline, &mut fastrand::Rng::new(), &self.defaults);
+            RequestContext::begin(request, connection, deadline, &mut fastrand::Rng::new(), &self.defaults);
         context.record.route = Some(Arc::clone(&self.name));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let response = match self.authenticator.authenticate(request.headers(), now) {

@@ -4,6 +4,10 @@ use super::violation::Violation;
 
 /// Empty lines allowed before a request line (RFC 9112 section 2.2: "at least one").
 const MAX_LEADING_EMPTY_LINES: usize = 2;
+/// Bytes of a head that are looked at for control bytes at once; what is behind may be a body.
+const CLEAN_BYTES: usize = 1024;
+/// Bytes that vector code compares at once.
+const BLOCK: usize = 16;
 /// ` HTTP/1.1`.
 const VERSION_BYTES: usize = 9;
 
@@ -89,6 +93,7 @@ impl HeadScan {
 
     /// Goes on where it stopped. `None` asks for more bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<Framing>, Violation> {
+        let clean_to = self.clean_to(bytes);
         while let Some(at) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let lf = self.scanned + at;
             if lf == self.line || bytes[lf - 1] != b'\r' {
@@ -100,7 +105,9 @@ impl HeadScan {
             if self.line > limits.bytes {
                 return Err(Violation::HeadTooLarge);
             }
-            check_bytes(line)?;
+            if lf >= clean_to {
+                check_bytes(line)?;
+            }
             match self.section {
                 Section::RequestLine if line.is_empty() => self.empty_line()?,
                 Section::RequestLine => self.request_line(line)?,
@@ -110,6 +117,17 @@ impl HeadScan {
         }
         self.scanned = bytes.len();
         if bytes.len() > limits.bytes { Err(Violation::HeadTooLarge) } else { Ok(None) }
+    }
+
+    /// Up to where no line has to be looked at for control bytes. Most heads arrive whole, and their lines one by one are too short
+    /// for vector code.
+    fn clean_to(&self, bytes: &[u8]) -> usize {
+        // In the middle of a line, its beginning would be looked at again with each piece.
+        if self.scanned != self.line {
+            return 0;
+        }
+        let end = bytes.len().min(self.scanned + CLEAN_BYTES);
+        if is_clean(&bytes[self.scanned..end]) { end } else { 0 }
     }
 
     fn empty_line(&mut self) -> Result<(), Violation> {
@@ -204,6 +222,33 @@ impl HeadScan {
         }
         Ok(Framing { len: self.line, body, upgrade: self.connect || (self.upgrade && !self.http_10) })
     }
+}
+
+/// Whether `bytes` hold nothing that [`check_bytes`] would refuse in a line: no control byte but tab and line ends, and no CR without
+/// its LF. `false` says nothing: it is also the answer where a look at each line is cheaper.
+fn is_clean(bytes: &[u8]) -> bool {
+    let (Some(last), Some(end)) = (bytes.len().checked_sub(BLOCK + 1), bytes.last()) else { return false };
+    let mut bad = (*end < 0x20 && *end != b'\n') || *end == 0x7f;
+    let mut at = 0;
+    loop {
+        // The last block may overlap the one before it.
+        let block = &bytes[at.min(last)..][..=BLOCK];
+        bad |= is_bad_block(&block[..BLOCK], &block[1..]);
+        if at >= last {
+            return !bad;
+        }
+        at += BLOCK;
+    }
+}
+
+/// Whether a byte of `these` is refused; `next` are the bytes that follow each.
+#[inline]
+#[allow(clippy::needless_bitwise_bool, reason = "lazy operators would be branches")]
+fn is_bad_block(these: &[u8], next: &[u8]) -> bool {
+    these.iter().zip(next).fold(false, |bad, (byte, next)| {
+        let control = (*byte < 0x20) & (*byte != b'\t') & (*byte != b'\n') & (*byte != b'\r');
+        bad | control | (*byte == 0x7f) | ((*byte == b'\r') & (*next != b'\n'))
+    })
 }
 
 /// Refuses control bytes but tab (RFC 9110 section 5.5), and DEL. Written as a fold so that it becomes vector code.

@@ -144,6 +144,11 @@ impl Guard {
         self.heads
     }
 
+    /// Whether the last head asks for another protocol and is not answered: its body may still be passing.
+    pub(crate) const fn is_upgrading(&self) -> bool {
+        self.upgrade || matches!(self.state, State::Undecided | State::Tunnel)
+    }
+
     /// Where the next byte would belong.
     pub(crate) const fn position(&self) -> Position {
         match &self.state {

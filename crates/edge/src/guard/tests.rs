@@ -70,6 +70,29 @@ fn limits_are_met_exactly() {
 }
 
 #[test]
+fn a_control_byte_is_found_wherever_it_is_in_a_head_and_only_there() {
+    let head =
+        format!("GET / HTTP/1.1\r\nhost: t\r\nx: {}\r\ny: {}\r\n\r\n", "a".repeat(40), "b".repeat(700));
+    let values =
+        [head.find("aa").expect("x")..head.find("\r\ny").expect("y"), head.len() - 400..head.len() - 4];
+    for (bad, expected) in
+        [(b'\r', Violation::BareCr), (b'\0', Violation::ControlByte), (0x7f, Violation::ControlByte)]
+    {
+        for at in values.iter().cloned().flatten() {
+            let mut broken = head.clone().into_bytes();
+            broken[at] = bad;
+            // A lone LF behind the head must not make up for a lone CR in it.
+            broken.extend_from_slice(b"\n\n");
+            let mut guard = guard();
+            assert_eq!((guard.feed(&broken), guard.violation()), (0, Some(expected)), "{bad} at {at}");
+        }
+    }
+    let mut guard = guard();
+    let with_body = head.replace("host: t", "host: t\r\ncontent-length: 4") + "\0\r\x7f\n";
+    assert_eq!((guard.feed(with_body.as_bytes()), guard.violation()), (with_body.len(), None));
+}
+
+#[test]
 fn every_violation_has_its_own_reason() {
     let mut reasons: Vec<_> = Violation::ALL.iter().map(|violation| violation.reason()).collect();
     reasons.sort_unstable();

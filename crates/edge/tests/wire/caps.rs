@@ -44,8 +44,7 @@ fn a_reload_changes_caps_for_new_connections_only() {
     limits.max_connections = 1;
     let mut moved = listener(None);
     moved.port = 1;
-    let applied = edge.handle.apply(&limits, &[moved]).expect("valid");
-    assert_eq!(applied.needs_restart.len(), 1, "{applied:?}");
+    edge.handle.apply(&limits, &[moved]).expect("valid");
     assert!(edge.connect().is_gone());
     assert_eq!(held.get("/").1, "GET / ");
 }

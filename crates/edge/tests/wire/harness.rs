@@ -4,14 +4,13 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use holdfast_config::{ByteSize, Listener, ListenerProtocol, ProxyProtocol, Server, ServerTls};
 use holdfast_edge::{
-    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, Workers,
-    local_response,
+    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, RequestBody,
+    Workers, local_response,
 };
 use holdfast_telemetry::Registry;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Incoming;
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
@@ -37,7 +36,7 @@ pub(crate) struct Echo {
 impl Handler for Echo {
     async fn handle(
         self: &Arc<Self>,
-        mut request: Request<Incoming>,
+        request: &mut Request<RequestBody>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
         self.requests.fetch_add(1, Ordering::SeqCst);
@@ -52,8 +51,8 @@ impl Handler for Echo {
             "/silent" => Response::new(silent()),
             "/flood" => Response::new(flood()),
             "/politely" => Response::new(until_drain(connection.drain.clone())),
-            "/tunnel" => tunnel(&mut request),
-            _ => echo(request).await,
+            "/tunnel" => tunnel(request),
+            _ => echo(std::mem::take(request)).await,
         }
     }
 }
@@ -62,7 +61,7 @@ fn text(text: String) -> Response<Body> {
     Response::new(Body::full(text))
 }
 
-async fn echo(request: Request<Incoming>) -> Response<Body> {
+async fn echo(request: Request<RequestBody>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = match Limited::new(body, &head.headers, 64 * 1024) {
         Ok(body) => body.collect().await,
@@ -102,7 +101,7 @@ fn until_drain(drain: DrainHandle) -> Body {
     Body::boxed(StreamBody::new(first.chain(futures_util::stream::once(last))))
 }
 
-fn tunnel(request: &mut Request<Incoming>) -> Response<Body> {
+fn tunnel(request: &mut Request<RequestBody>) -> Response<Body> {
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };

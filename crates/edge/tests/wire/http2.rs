@@ -1,6 +1,11 @@
 //! HTTP/2 in clear text (prior knowledge): service, limits, floods, GOAWAY.
 
-use crate::harness::{Client, Running, eventually, listener, server};
+use crate::{
+    frames::{
+        self, CANCEL, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    },
+    harness::{Client, Running, eventually, listener, server},
+};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
@@ -9,14 +14,6 @@ use std::{
     time::Duration,
 };
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// `:method GET`, `:scheme http`, `:path /`, `:authority t` in HPACK.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01t";
 
@@ -39,14 +36,6 @@ async fn get(send: &mut SendRequest<Bytes>, path: &str) -> Result<String, h2::Er
     Ok(text)
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
 fn raw(edge: &Running) -> Client {
     let mut client = edge.connect();
     client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
@@ -60,15 +49,7 @@ fn goaway(client: &mut Client) -> Option<u32> {
     while let Ok(read @ 1..) = client.0.read(&mut block) {
         bytes.extend_from_slice(&block[..read]);
     }
-    let (mut rest, mut code) = (&bytes[..], None);
-    while rest.len() >= 9 {
-        let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
-        if rest[3] == GOAWAY && rest.len() >= 17 {
-            code = Some(u32::from_be_bytes([rest[13], rest[14], rest[15], rest[16]]));
-        }
-        rest = rest.get(9 + length..).unwrap_or_default();
-    }
-    code
+    frames::goaway(&bytes)
 }
 
 #[tokio::test]
@@ -96,7 +77,7 @@ fn a_rapid_reset_ends_its_own_connection_only() {
     for index in 0..500 {
         let stream = 2 * index + 1;
         bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, GET));
-        bytes.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
+        bytes.extend(frame(RST_STREAM, 0, stream, &CANCEL));
     }
     let _ = client.0.write_all(&bytes);
     // ENHANCE_YOUR_CALM (RFC 9113 section 7).
@@ -195,4 +176,69 @@ async fn an_idle_http2_connection_is_told_to_go() {
     let (mut send, connection) = connect(&edge).await;
     assert!(get(&mut send, "/").await.is_ok());
     assert!(connection.await.expect("task").is_ok(), "it was cut without GOAWAY");
+}
+
+/// Opens a stream whose body has begun.
+fn post(send: &mut SendRequest<Bytes>, path: &str) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+    let request = Request::post(format!("http://t{path}")).body(()).expect("request");
+    let (response, mut body) = send.send_request(request, false).expect("a stream");
+    body.send_data(Bytes::from_static(b"abc"), false).expect("data");
+    (response, body)
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_ends_its_own_stream_with_408() {
+    let mut short = server();
+    short.read_timeout = Duration::from_millis(100);
+    let edge = Running::start(&short, &[listener(None)]);
+    let (mut send, _connection) = connect(&edge).await;
+    let waiting = tokio::spawn({
+        let mut send = send.clone();
+        async move { get(&mut send, "/wait").await }
+    });
+    let (talking, mut talk) = post(&mut send, "/");
+    let (stalled, mut silence) = post(&mut send, "/");
+    // The other body is slow as well, but something of it comes all the time.
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    let mut said = 3;
+    tokio::pin!(stalled);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut stalled => break answer.expect("an answer"),
+            _ = pace.tick() => {
+                talk.send_data(Bytes::from_static(b"."), false).expect("data");
+                said += 1;
+            }
+        }
+    };
+    assert_eq!(answer.status(), 408);
+    assert!(!answer.headers().contains_key("connection"), "RFC 9113 section 8.2.2");
+    // RFC 9113 section 8.1: the rest of the body is not wanted.
+    let reset = std::future::poll_fn(|cx| silence.poll_reset(cx));
+    let reason = tokio::time::timeout(Duration::from_secs(20), reset).await.expect("a reset in time");
+    assert_eq!(reason.expect("a reason"), h2::Reason::NO_ERROR);
+    talk.send_data(Bytes::new(), true).expect("end");
+    let mut echoed = talking.await.expect("an answer").into_body();
+    let mut length = 0;
+    while let Some(data) = echoed.data().await {
+        length += data.expect("data").len();
+    }
+    assert_eq!(length, "POST http://t/ ".len() + said, "the talking stream was harmed");
+    edge.handler.gate.notify_one();
+    assert_eq!(waiting.await.expect("task").expect("answer"), "done");
+    assert_eq!(edge.metric("holdfast_edge_stalls_total{listener=\"server\",kind=\"request_body\"}"), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_does_not_stall() {
+    let mut short = server();
+    short.read_timeout = Duration::from_millis(100);
+    let edge = Running::start(&short, &[listener(None)]);
+    let (mut send, _connection) = connect(&edge).await;
+    let (unread, _body) = post(&mut send, "/wait");
+    // By then the sweep has looked at the first one as well.
+    let (stalled, _silence) = post(&mut send, "/");
+    assert_eq!(stalled.await.expect("an answer").status(), 408);
+    edge.handler.gate.notify_one();
+    assert_eq!(unread.await.expect("an answer").status(), 200);
 }

@@ -4,6 +4,7 @@
 mod caps;
 mod deadlines;
 mod drain;
+mod frames;
 mod framing;
 mod harness;
 mod http2;

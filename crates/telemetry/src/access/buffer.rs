@@ -29,8 +29,8 @@ struct Buffer {
     log: Option<Arc<AccessLog>>,
     bytes: Vec<u8>,
     records: u64,
-    /// When the oldest record of the buffer was written.
-    oldest: Option<SystemTime>,
+    /// When the oldest record of the buffer has waited for long enough.
+    due: Option<SystemTime>,
     stamp: Stamp,
 }
 
@@ -77,12 +77,11 @@ impl Buffer {
     /// back is no concern, since every worker flushes each second anyway.
     fn is_old(&mut self, record: &AccessRecord) -> bool {
         let now = record.started + record.duration;
-        let oldest = *self.oldest.get_or_insert(now);
-        now.duration_since(oldest).is_ok_and(|age| age >= MAX_AGE)
+        now >= *self.due.get_or_insert_with(|| now + MAX_AGE)
     }
 
     fn flush(&mut self) {
-        self.oldest = None;
+        self.due = None;
         if self.bytes.is_empty() {
             return;
         }

@@ -2,14 +2,11 @@
 
 use super::{AccessRecord, record::McpCall};
 use crate::{
+    digits::{digit, push_address, three, write_hex},
     escape::{is_plain, json_bytes, json_string, text_value, truncated},
     metrics::Label as _,
 };
-use std::{
-    io::Write as _,
-    net::IpAddr,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 /// Bytes of a `User-Agent` that are written.
 const MAX_USER_AGENT: usize = 200;
@@ -36,13 +33,9 @@ impl Stamp {
             self.text = civil(since.as_secs());
         }
         out.extend_from_slice(&self.text);
-        let ms = since.subsec_millis();
-        out.extend_from_slice(&[digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
+        let [a, b, c] = three(since.subsec_millis());
+        out.extend_from_slice(&[a, b, c, b'Z']);
     }
-}
-
-fn digit(n: u32) -> u8 {
-    b'0' + (n % 10) as u8
 }
 
 /// `2026-11-21T04:05:06.` in the proleptic Gregorian calendar, by counting days from 1 March of year 0: leap days are
@@ -82,142 +75,155 @@ fn civil(seconds: u64) -> [u8; 20] {
     ]
 }
 
-/// A field's name as each form has it, put together when the program is built: one copy writes it.
-#[derive(Clone, Copy)]
-struct Key {
-    json: &'static [u8],
-    text: &'static [u8],
-}
+/// A field's name, in JSON and in text.
+type Key = (&'static [u8], &'static [u8]);
 
+/// A [`Key`] that is put together when the program is built.
 macro_rules! key {
     ($name:literal) => {
-        Key { json: concat!(",\"", $name, "\":").as_bytes(), text: concat!(" ", $name, "=").as_bytes() }
+        (concat!(",\"", $name, "\":").as_bytes(), concat!(" ", $name, "=").as_bytes())
     };
 }
 
 /// Appends one record and a line end.
 pub(super) fn write(out: &mut Vec<u8>, form: Form, stamp: &mut Stamp, record: &AccessRecord) {
-    let mut line = Line { out, form };
-    line.begin(stamp, record.started);
-    line.bytes(key!("request_id"), record.request_id.as_bytes());
-    if record.trace_id != 0 {
-        line.key(key!("trace_id"));
-        line.quoted(|out| hex(out, record.trace_id));
+    match form {
+        Form::Json => Line::<true>(out).record(stamp, record),
+        Form::Text => Line::<false>(out).record(stamp, record),
     }
-    if let Some(client) = record.client {
-        line.key(key!("client"));
-        line.quoted(|out| address(out, client));
-    }
-    line.optional(key!("subject"), record.subject.as_deref());
-    line.optional(key!("listener"), record.listener.as_deref());
-    line.optional(key!("route"), record.route.as_deref());
-    line.word(key!("method"), record.method.as_str());
-    line.optional(key!("path"), record.target.as_ref().map(http::uri::PathAndQuery::path));
-    line.number(key!("status"), u64::from(record.status));
-    line.number(key!("bytes_in"), record.received());
-    line.number(key!("bytes_out"), record.bytes_out);
-    line.millis(key!("duration_ms"), record.duration);
-    if let Some(first_byte) = record.first_byte {
-        line.millis(key!("first_byte_ms"), first_byte);
-    }
-    line.optional(key!("upstream"), record.upstream.as_deref());
-    line.optional(key!("endpoint"), record.endpoint.as_deref());
-    if record.attempts > 0 {
-        line.number(key!("attempts"), u64::from(record.attempts));
-    }
-    line.word(key!("outcome"), record.outcome.as_str());
-    line.text(key!("reason"), record.reason);
-    if let Some(mcp) = &record.mcp {
-        line.mcp(mcp);
-    }
-    if let Some(agent) = &record.user_agent {
-        line.user_agent(agent.as_bytes());
-    }
-    line.end();
 }
 
-struct Line<'a> {
-    out: &'a mut Vec<u8>,
-    form: Form,
-}
+/// A line of one form. The form is a constant and what is short is inlined, so a key is a few stores, not a look at the form and a
+/// call that copies ten bytes.
+struct Line<'a, const JSON: bool>(&'a mut Vec<u8>);
 
-impl Line<'_> {
+#[allow(
+    clippy::inline_always,
+    reason = "the compiler shares these between 20 callers, each with its own constant"
+)]
+impl<const JSON: bool> Line<'_, JSON> {
+    fn record(mut self, stamp: &mut Stamp, record: &AccessRecord) {
+        self.begin(stamp, record.started);
+        self.bytes(key!("request_id"), record.request_id.as_bytes());
+        if record.trace_id != 0 {
+            let mut digits = [0; 32];
+            write_hex(&record.trace_id.to_be_bytes(), &mut digits);
+            self.quoted(key!("trace_id"), |out| out.extend_from_slice(&digits));
+        }
+        if let Some(client) = record.client {
+            self.quoted(key!("client"), |out| push_address(out, client));
+        }
+        self.optional(key!("subject"), record.subject.as_deref());
+        self.optional(key!("listener"), record.listener.as_deref());
+        self.optional(key!("route"), record.route.as_deref());
+        // A token (RFC 9110 section 5.6.2) has neither quotes nor backslashes.
+        self.word(key!("method"), record.method.as_str());
+        self.optional(key!("path"), record.target.as_ref().map(http::uri::PathAndQuery::path));
+        self.number(key!("status"), u64::from(record.status));
+        self.number(key!("bytes_in"), record.received());
+        self.number(key!("bytes_out"), record.bytes_out);
+        self.millis(key!("duration_ms"), record.duration);
+        if let Some(first_byte) = record.first_byte {
+            self.millis(key!("first_byte_ms"), first_byte);
+        }
+        self.optional(key!("upstream"), record.upstream.as_deref());
+        self.optional(key!("endpoint"), record.endpoint.as_deref());
+        if record.attempts > 0 {
+            self.number(key!("attempts"), u64::from(record.attempts));
+        }
+        self.word(key!("outcome"), record.outcome.as_str());
+        self.text(key!("reason"), record.reason);
+        if let Some(mcp) = &record.mcp {
+            self.mcp(mcp);
+        }
+        if let Some(agent) = &record.user_agent {
+            self.user_agent(agent.as_bytes());
+        }
+        self.0.extend_from_slice(if JSON { b"}\n" } else { b"\n" });
+    }
+
     fn begin(&mut self, stamp: &mut Stamp, at: SystemTime) {
-        if self.form == Form::Json {
-            self.out.extend_from_slice(b"{\"time\":\"");
+        if JSON {
+            self.0.extend_from_slice(b"{\"time\":\"");
         }
-        stamp.write(self.out, at);
-        if self.form == Form::Json {
-            self.out.push(b'"');
+        stamp.write(self.0, at);
+        if JSON {
+            self.0.push(b'"');
         }
     }
 
-    fn end(&mut self) {
-        self.out.extend_from_slice(if self.form == Form::Json { b"}\n" } else { b"\n" });
-    }
-
-    #[inline]
-    fn key(&mut self, key: Key) {
-        self.out.extend_from_slice(if self.form == Form::Json { key.json } else { key.text });
+    #[inline(always)]
+    fn key(&mut self, (json, text): Key) {
+        self.0.extend_from_slice(if JSON { json } else { text });
     }
 
     /// A value that needs no escaping.
-    fn quoted(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.form == Form::Json {
-            self.out.push(b'"');
-            write(self.out);
-            self.out.push(b'"');
-        } else {
-            write(self.out);
+    #[inline(always)]
+    fn quoted(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.key(key);
+        if JSON {
+            self.0.push(b'"');
+        }
+        write(self.0);
+        if JSON {
+            self.0.push(b'"');
         }
     }
 
+    /// Text from anywhere; none is not written.
+    #[inline(always)]
     fn text(&mut self, key: Key, value: &str) {
         if value.is_empty() {
             return;
         }
         self.key(key);
-        match self.form {
-            Form::Json => json_string(self.out, value),
-            Form::Text => text_value(self.out, value),
+        if JSON {
+            json_string(self.0, value);
+        } else {
+            text_value(self.0, value);
         }
     }
 
-    /// A word that needs no escaping in any form: of the program's own, or a token (RFC 9110 section 5.6.2), which has neither
-    /// quotes nor backslashes.
+    /// A word that needs no escaping in any form.
+    #[inline(always)]
     fn word(&mut self, key: Key, word: &str) {
-        self.key(key);
-        self.quoted(|out| out.extend_from_slice(word.as_bytes()));
+        self.quoted(key, |out| out.extend_from_slice(word.as_bytes()));
     }
 
     /// Bytes that are text, and hardly ever anything but plain ASCII: those need no look for UTF-8.
+    #[inline(always)]
     fn bytes(&mut self, key: Key, value: &[u8]) {
         if value.is_empty() {
             return;
         }
         if is_plain(value) && !value.contains(&b' ') {
-            self.key(key);
-            self.quoted(|out| out.extend_from_slice(value));
+            self.quoted(key, |out| out.extend_from_slice(value));
         } else {
             self.text(key, &String::from_utf8_lossy(value));
         }
     }
 
+    #[inline(always)]
     fn optional(&mut self, key: Key, value: Option<&str>) {
-        self.text(key, value.unwrap_or_default());
+        if let Some(value) = value {
+            self.text(key, value);
+        }
     }
 
+    #[inline(always)]
     fn number(&mut self, key: Key, value: u64) {
         self.key(key);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Milliseconds with three digits after the point.
+    #[inline(always)]
     fn millis(&mut self, key: Key, duration: Duration) {
-        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.number(key, us / 1000);
-        let rest = (us % 1000) as u32;
-        self.out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+        let whole =
+            duration.as_secs().saturating_mul(1000).saturating_add(u64::from(duration.subsec_millis()));
+        self.number(key, whole);
+        let [a, b, c] = three(duration.subsec_micros() % 1000);
+        self.0.extend_from_slice(&[b'.', a, b, c]);
     }
 
     fn mcp(&mut self, call: &McpCall) {
@@ -231,33 +237,8 @@ impl Line<'_> {
             self.text(key!("user_agent"), truncated(text, MAX_USER_AGENT).0);
         } else {
             self.key(key!("user_agent"));
-            json_bytes(self.out, value.get(..MAX_USER_AGENT).unwrap_or(value));
+            json_bytes(self.0, value.get(..MAX_USER_AGENT).unwrap_or(value));
         }
-    }
-}
-
-fn hex(out: &mut Vec<u8>, value: u128) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0; 32];
-    for (byte, pair) in value.to_be_bytes().iter().zip(digits.chunks_exact_mut(2)) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 0xf)];
-    }
-    out.extend_from_slice(&digits);
-}
-
-fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            for (n, octet) in v4.octets().into_iter().enumerate() {
-                if n > 0 {
-                    out.push(b'.');
-                }
-                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-            }
-        }
-        // Writing into a Vec cannot fail.
-        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
 }
 

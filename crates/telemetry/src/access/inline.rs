@@ -33,6 +33,15 @@ impl<const N: usize> Inline<N> {
         Self { bytes, len: text.len() as u8 }
     }
 
+    /// 128 bits as 32 hexadecimal digits.
+    pub fn hex(value: u128) -> Self {
+        const DIGITS: usize = 32;
+        const { assert!(N >= DIGITS && N <= u8::MAX as usize, "all digits fit") };
+        let mut bytes = [0; N];
+        crate::digits::write_hex(&value.to_be_bytes(), &mut bytes[..DIGITS]);
+        Self { bytes, len: DIGITS as u8 }
+    }
+
     /// The bytes of the text.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
@@ -84,5 +93,12 @@ mod tests {
         assert_eq!(Inline::<4>::new("abcdef").as_str(), "abcd");
         assert_eq!(Inline::<4>::new("ab漢").as_str(), "ab");
         assert!(Inline::<4>::new("").is_empty());
+    }
+
+    #[test]
+    fn a_number_is_all_its_digits() {
+        let text = Inline::<40>::hex(0xabc);
+        assert_eq!(text.as_str(), "00000000000000000000000000000abc");
+        assert_eq!(text, Inline::from_ascii(text.as_bytes()));
     }
 }
