@@ -172,3 +172,19 @@ fn functions_are_measured_from_their_head_to_their_brace() {
     assert_eq!(found[1..], [Function { line: 8, lines: 1 }, Function { line: 12, lines: 1 }]);
     assert!(!opens_function("let fn_name = 1;"));
 }
+
+/// A target that the script does not name is one that nobody runs.
+#[test]
+fn the_script_runs_every_target() -> Result {
+    let read = |file: &str| std::fs::read_to_string(place::root().join(file));
+    let (manifest, script) = (read("tests/Cargo.toml")?, read("test")?);
+    let targets = manifest.split("[[test]]").skip(1).filter_map(|block| block.split('"').nth(1));
+    let run: Vec<&str> = script
+        .lines()
+        .filter_map(|line| line.split_once("end_to_end "))
+        .flat_map(|(_, names)| names.split_whitespace())
+        .collect();
+    let forgotten: Vec<String> = targets.filter(|name| !run.contains(name)).map(str::to_owned).collect();
+    complain("add these targets of tests/Cargo.toml to ./test", &forgotten);
+    Ok(())
+}
