@@ -55,6 +55,22 @@ fn every_key_of_every_example_is_strict() {
 }
 
 #[test]
+fn a_file_that_is_no_yaml_is_told_so_and_nothing_is_guessed_from_the_rest() {
+    let broken = "server:\n  port: 80\n bad: [1\nmcp:\n  servers: []\n";
+    for role in [Role::Any, Role::Serve] {
+        // The second file says something that is wrong in itself: that is still told.
+        for (other, expected) in [("", 1), ("routng: {}", 2)] {
+            let sources = [("broken.yaml", broken), ("other.yaml", other)]
+                .map(|(name, text)| Source::Text { name: name.into(), text: text.into() });
+            let report = load(&sources, &environment(), role).unwrap_err().render(false);
+            let told = report.lines().filter(|line| line.trim_start().starts_with(['×', '⚠'])).count();
+            assert!(report.contains("broken.yaml:"), "{report}");
+            assert_eq!(told, expected, "{role:?} {other:?}\n{report}");
+        }
+    }
+}
+
+#[test]
 fn unknown_keys_get_the_nearest_name() {
     all(&[
         ("routng: {}", &["test.yaml:1:1: routng: unknown key", "did you mean `routing`?"]),
