@@ -12,7 +12,7 @@ mod sinks;
 mod store;
 
 pub use error::{BuildError, StoreError, StoreErrorKind};
-pub use redis::reference_page;
+pub use redis::{LinkView, ServerView, reference_page};
 pub use seam::{
     Activity, Answer, Append, Appended, Change, Claimed, Due, ENTRY_BYTES_MAX, Entry, Epoch, EventLog,
     Journal, LEASE_TTL, LastUsed, Lease, Limits, NUMBER_MAX, Name, Opened, Owner, Page, PageLimit,

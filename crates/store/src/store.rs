@@ -2,7 +2,7 @@
 
 use crate::BuildError;
 use crate::memory::Memory;
-use crate::redis::{Data, Link};
+use crate::redis::{Data, Link, LinkView};
 use crate::seam::{
     Activity, EventLog, Journal, Limits, PeerRegistry, QuotaLedger, Revocations, SharedCache, Sink,
 };
@@ -89,6 +89,14 @@ impl Store {
         match &*self.0 {
             Backend::Memory(_) => false,
             Backend::Redis(_) => true,
+        }
+    }
+
+    /// A look at the link to the servers, for `/status`. `None` = in memory.
+    pub fn view(&self) -> Option<LinkView> {
+        match &*self.0 {
+            Backend::Memory(_) => None,
+            Backend::Redis(data) => Some(data.view()),
         }
     }
 

@@ -100,13 +100,6 @@ impl Cluster {
     pub(crate) fn servers(&self) -> Vec<Arc<Server>> {
         self.shared.view.lock().servers.values().cloned().collect()
     }
-
-    /// Whether a server is the master of some slot.
-    pub(crate) fn is_master(&self, server: &Arc<Server>) -> bool {
-        let view = self.shared.view.lock();
-        let address = server.core.known.lock().address.clone();
-        address.is_some_and(|address| view.map.masters().contains(&address))
-    }
 }
 
 impl Shared {

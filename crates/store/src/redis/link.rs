@@ -1,41 +1,50 @@
 //! The way to the servers: where a command goes, what happens when it comes back, and when to give up.
 
 use super::{
-    address::Address,
-    answer::Answer,
     cluster::Cluster,
     command::Command,
     keeper::Target,
     sentinel::Sentinels,
-    server::{Packed, Server},
-    settings::{HOPS_MAX, OPERATIONS_MAX, PIPELINE_MAX, SETTLE_PAUSE, Settings},
+    server::Server,
+    settings::{OPERATIONS_MAX, Settings},
     slots::slot,
+    view::{Asked, LinkView, keep_asking, on_scrape},
 };
 use crate::{BuildError, StoreError, StoreErrorKind};
-use futures_util::{StreamExt as _, future::join_all, stream};
 use holdfast_config::{Redis, RedisMode};
-use holdfast_telemetry::{StoreDetour, StoreLinkMetrics};
-use redis::{Pipeline, Value};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::{runtime::Handle, sync::Semaphore};
-
-/// Commands of one `run_all` that are followed up at the same time.
-const FOLLOW_UPS: usize = 64;
+use holdfast_telemetry::{StoreLinkMetrics, metrics::ScrapeHook};
+use redis::Value;
+use std::{sync::Arc, time::Instant};
+use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle};
 
 /// The way to the servers of one store. Clones are the same link; the last one closes every connection.
 ///
 /// Operations run on the control runtime. Dropping a waiting future is safe and stops nothing: the operation goes on, at most to its deadline.
 #[derive(Clone)]
-pub(crate) struct Link(Arc<Inner>);
+pub(crate) struct Link {
+    inner: Arc<Inner>,
+    /// Of the last clone: its drop ends what runs behind the link.
+    _tasks: Arc<Tasks>,
+}
+
+/// Work behind the link that is nobody's operation.
+struct Tasks {
+    asking: AbortHandle,
+    _hook: ScrapeHook,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.asking.abort();
+    }
+}
 
 pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     pub(crate) place: Place,
     control: Handle,
     operations: Arc<Semaphore>,
+    pub(crate) asked: Asked,
 }
 
 /// Where commands go.
@@ -43,16 +52,6 @@ pub(crate) enum Place {
     /// One server, or the master behind sentinels.
     One(Arc<Server>),
     Cluster(Cluster),
-}
-
-/// What was learned on the way of one operation.
-#[derive(Default)]
-struct Way {
-    /// Ask there, once.
-    asking: Option<Address>,
-    in_full: bool,
-    hops: u32,
-    failures: u32,
 }
 
 impl Link {
@@ -77,7 +76,11 @@ impl Link {
             RedisMode::Cluster => Place::Cluster(Cluster::start(&settings, control)),
         };
         let operations = Arc::new(Semaphore::new(OPERATIONS_MAX));
-        Ok(Self(Arc::new(Inner { settings, place, control: control.clone(), operations })))
+        let asked = Asked::default();
+        let inner = Arc::new(Inner { settings, place, control: control.clone(), operations, asked });
+        let asking = control.spawn(keep_asking(Arc::downgrade(&inner))).abort_handle();
+        let tasks = Arc::new(Tasks { asking, _hook: on_scrape(&inner) });
+        Ok(Self { inner, _tasks: tasks })
     }
 
     /// One command. `key` says where it goes in a cluster; an empty one means anywhere.
@@ -87,9 +90,11 @@ impl Link {
         command: Command,
         until: Instant,
     ) -> Result<Value, StoreError> {
-        let Ok(permit) = Arc::clone(&self.0.operations).try_acquire_owned() else { return Err(too_many()) };
-        let (inner, slot) = (Arc::clone(&self.0), self.0.slot(key));
-        let operation = self.0.control.spawn(async move {
+        let Ok(permit) = Arc::clone(&self.inner.operations).try_acquire_owned() else {
+            return Err(too_many());
+        };
+        let (inner, slot) = (Arc::clone(&self.inner), self.inner.slot(key));
+        let operation = self.inner.control.spawn(async move {
             let _permit = permit;
             inner.drive(slot, &command, until, None).await
         });
@@ -103,11 +108,11 @@ impl Link {
         until: Instant,
     ) -> Vec<Result<Value, StoreError>> {
         let count = commands.len();
-        let Ok(permit) = Arc::clone(&self.0.operations).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.inner.operations).try_acquire_owned() else {
             return vec![Err(too_many()); count];
         };
-        let inner = Arc::clone(&self.0);
-        let operation = self.0.control.spawn(async move {
+        let inner = Arc::clone(&self.inner);
+        let operation = self.inner.control.spawn(async move {
             let _permit = permit;
             inner.drive_all(commands, until).await
         });
@@ -116,18 +121,19 @@ impl Link {
 
     /// Grows with every connection to a master, the first one included: what the old one may have lost is worth repeating.
     pub(crate) fn generation(&self) -> u64 {
-        *self.0.settings.generation.borrow()
+        *self.inner.settings.generation.borrow()
     }
 
     /// Resolves when the generation grows. Cancel safe; a growth before the call is not waited for.
     pub(crate) async fn reconnected(&self) {
-        let mut generation = self.0.settings.generation.subscribe();
+        let mut generation = self.inner.settings.generation.subscribe();
         // The sender lives as long as this link.
         let _ = generation.changed().await;
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.0
+    /// A look at everything, for `/status`.
+    pub(crate) fn view(&self) -> LinkView {
+        self.inner.view()
     }
 }
 
@@ -140,227 +146,15 @@ impl Inner {
     }
 
     /// `None` = anywhere.
-    fn slot(&self, key: &[u8]) -> Option<u16> {
+    pub(super) fn slot(&self, key: &[u8]) -> Option<u16> {
         (matches!(self.place, Place::Cluster(_)) && !key.is_empty()).then(|| slot(key))
     }
-
-    fn server(&self, slot: Option<u16>, asking: Option<&Address>) -> Option<Arc<Server>> {
-        match (&self.place, asking, slot) {
-            (Place::One(server), _, _) => Some(Arc::clone(server)),
-            (Place::Cluster(cluster), Some(address), _) => Some(cluster.at(address)),
-            (Place::Cluster(cluster), None, Some(slot)) => cluster.master(slot),
-            (Place::Cluster(cluster), None, None) => cluster.any(),
-        }
-    }
-
-    /// Tries until there is a value, an error that trying again does not help, or no time. `first`: the answer to a first attempt.
-    async fn drive(
-        &self,
-        slot: Option<u16>,
-        command: &Command,
-        until: Instant,
-        first: Option<(Answer, Arc<Server>)>,
-    ) -> Result<Value, StoreError> {
-        let mut way = Way::default();
-        let mut first = first;
-        loop {
-            let (answer, server) = match first.take() {
-                Some((answer, server)) => (answer, server),
-                None => match self.server(slot, way.asking.as_ref()) {
-                    Some(server) => {
-                        let packed = command.packed(way.in_full);
-                        let packed =
-                            if way.asking.is_some() { Packed::Asking(packed) } else { Packed::One(packed) };
-                        let answers = server.attempt(&packed, until).await;
-                        (answers.map_or_else(Answer::Failed, only), server)
-                    }
-                    None => {
-                        // No map yet, or nobody has this slot.
-                        self.stale();
-                        let error =
-                            StoreError::new(StoreErrorKind::Connection, "no server has the slot of this key");
-                        if !settle(until).await {
-                            return Err(error);
-                        }
-                        continue;
-                    }
-                },
-            };
-            match self.next(&mut way, slot, command, until, (answer, &server)).await {
-                Some(result) => return result,
-                None => {}
-            }
-        }
-    }
-
-    /// What an answer leads to: a result, or another attempt (`None`).
-    async fn next(
-        &self,
-        way: &mut Way,
-        slot: Option<u16>,
-        command: &Command,
-        until: Instant,
-        (answer, server): (Answer, &Server),
-    ) -> Option<Result<Value, StoreError>> {
-        let detours = &self.settings.metrics.detours;
-        let from = || server.core.known.lock().address.clone();
-        let asked = way.asking.take();
-        match answer {
-            Answer::Value(value) => return Some(Ok(value)),
-            Answer::Moved(to) => {
-                detours.inc(StoreDetour::Moved);
-                if let (Place::Cluster(cluster), Some(slot), Some(to)) =
-                    (&self.place, slot, complete(to, from))
-                {
-                    cluster.moved(slot, &to);
-                }
-                return way.hop();
-            }
-            Answer::Ask(to) => {
-                detours.inc(StoreDetour::Ask);
-                way.asking = complete(to, from);
-                return way.hop();
-            }
-            Answer::NoScript => {
-                detours.inc(StoreDetour::NoScript);
-                way.in_full = true;
-                way.asking = asked;
-                return way.hop();
-            }
-            Answer::Later(later) => {
-                detours.inc(later.detour());
-                self.stale();
-                return if settle(until).await { None } else { Some(Err(later.error())) };
-            }
-            Answer::Failed(error) => {
-                self.stale();
-                way.failures += 1;
-                if way.failures > self.settings.max_retries || !worth_repeating(error, command) {
-                    return Some(Err(error));
-                }
-                if !pause(self.settings.retry_delay, until).await {
-                    return Some(Err(error));
-                }
-                self.settings.metrics.retries.inc();
-            }
-        }
-        None
-    }
-
-    async fn drive_all(
-        self: &Arc<Self>,
-        commands: Vec<(Vec<u8>, Command)>,
-        until: Instant,
-    ) -> Vec<Result<Value, StoreError>> {
-        let count = commands.len();
-        let mut groups: Vec<(Option<Arc<Server>>, Vec<(usize, Option<u16>, Command)>)> = Vec::new();
-        for (index, (key, command)) in commands.into_iter().enumerate() {
-            let slot = self.slot(&key);
-            let server = self.server(slot, None);
-            let same = |known: &Option<Arc<Server>>| match (known, &server) {
-                (Some(known), Some(server)) => Arc::ptr_eq(known, server),
-                (known, server) => known.is_none() && server.is_none(),
-            };
-            match groups.iter_mut().find(|(known, members)| same(known) && members.len() < PIPELINE_MAX) {
-                Some((_, members)) => members.push((index, slot, command)),
-                None => groups.push((server, vec![(index, slot, command)])),
-            }
-        }
-        let done =
-            join_all(groups.into_iter().map(|(server, members)| self.drive_group(server, members, until)))
-                .await;
-        let mut results: Vec<_> = (0..count).map(|_| Err(closed())).collect();
-        for (index, result) in done.into_iter().flatten() {
-            results[index] = result;
-        }
-        results
-    }
-
-    /// The first attempts in one piece, then each command by itself where its answer asks for more.
-    async fn drive_group(
-        &self,
-        server: Option<Arc<Server>>,
-        members: Vec<(usize, Option<u16>, Command)>,
-        until: Instant,
-    ) -> Vec<(usize, Result<Value, StoreError>)> {
-        let mut first: Vec<Option<(Answer, Arc<Server>)>> = Vec::with_capacity(members.len());
-        if let Some(server) = server {
-            let mut all = Pipeline::with_capacity(members.len());
-            for (_, _, command) in &members {
-                all.add_command(command.packed(false));
-            }
-            match server.attempt(&Packed::Many(all), until).await {
-                Ok(answers) => {
-                    first.extend(answers.into_iter().map(|answer| Some((answer, Arc::clone(&server)))))
-                }
-                Err(error) => {
-                    first.extend(members.iter().map(|_| Some((Answer::Failed(error), Arc::clone(&server)))))
-                }
-            }
-        }
-        first.resize_with(members.len(), || None);
-        let follow = members.into_iter().zip(first).map(|((index, slot, command), first)| async move {
-            (index, self.drive(slot, &command, until, first).await)
-        });
-        stream::iter(follow).buffered(FOLLOW_UPS).collect().await
-    }
-
-    fn stale(&self) {
-        if let Place::Cluster(cluster) = &self.place {
-            cluster.stale();
-        }
-    }
-}
-
-impl Way {
-    fn hop(&mut self) -> Option<Result<Value, StoreError>> {
-        self.hops += 1;
-        let lost = StoreError::new(StoreErrorKind::Protocol, "the servers send the command in a circle");
-        (self.hops > HOPS_MAX).then_some(Err(lost))
-    }
-}
-
-fn only(answers: Vec<Answer>) -> Answer {
-    let missing = StoreError::new(StoreErrorKind::Protocol, "the server gave no answer");
-    answers.into_iter().next().unwrap_or(Answer::Failed(missing))
-}
-
-/// A host that is left out is that of the server that answered.
-fn complete(to: Option<Address>, from: impl FnOnce() -> Option<Address>) -> Option<Address> {
-    let to = to?;
-    if to.host.is_empty() { Some(Address::new(&from()?.host, to.port)) } else { Some(to) }
-}
-
-/// A failed attempt is repeated if it cannot have been done, or if doing it twice is as good; never what the server or the breaker refused.
-fn worth_repeating(error: StoreError, command: &Command) -> bool {
-    let kind = matches!(error.kind(), StoreErrorKind::Connection | StoreErrorKind::Timeout);
-    kind && (command.is_repeatable() || !error.is_maybe_done())
-}
-
-/// Waits a random while, at most [`SETTLE_PAUSE`]. `false` = there is no time for that.
-async fn settle(until: Instant) -> bool {
-    let wait = SETTLE_PAUSE.mul_f64(0.1 + 0.9 * fastrand::f64());
-    wait_within(wait, until).await
-}
-
-/// Full jitter up to `most`, and up to a quarter of the time that is left.
-async fn pause(most: Duration, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    wait_within(most.min(left / 4).mul_f64(fastrand::f64()), until).await
-}
-
-async fn wait_within(wait: Duration, until: Instant) -> bool {
-    if Instant::now() + wait >= until {
-        return false;
-    }
-    tokio::time::sleep(wait).await;
-    true
 }
 
 fn too_many() -> StoreError {
     StoreError::new(StoreErrorKind::Refused, "too many operations are under way")
 }
 
-fn closed() -> StoreError {
+pub(super) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Connection, "the runtime of the store has ended")
 }

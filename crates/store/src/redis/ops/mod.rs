@@ -15,7 +15,7 @@ mod sealer;
 pub use keys::reference_page;
 
 use self::{keys::Names, outbox::Outbox, sealer::Sealer};
-use super::{Command, Link};
+use super::{Command, Link, LinkView};
 use crate::{
     StoreError, StoreErrorKind,
     seam::{Answer, Limits, Sink},
@@ -72,6 +72,11 @@ impl Data {
         });
         let follower = control.spawn(feed::follow(Arc::clone(&core))).abort_handle();
         Self { core, follower }
+    }
+
+    /// A look at the link.
+    pub(crate) fn view(&self) -> LinkView {
+        self.core.link.view()
     }
 
     pub(crate) fn rekey(&self, ring: Arc<KeyRing>) {
