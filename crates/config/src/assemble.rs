@@ -140,8 +140,8 @@ fn observability(block: &BlockVal) -> Result<Observability, Missing> {
 
 fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
     Ok(assemble!(block => Mcp {
-        path, public_url, allowed_origins, allowed_hosts, max_message_bytes, max_response_bytes, max_depth, max_batch,
-        keep_alive;
+        path, public_url, allowed_origins, allowed_hosts, max_message_bytes, max_response_bytes,
+        response_bytes_total, max_depth, max_batch, keep_alive;
         servers: block.blocks("servers").map(|(_, server)| self::server(server)).collect::<Result<_, _>>()?
     }))
 }

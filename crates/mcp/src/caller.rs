@@ -6,6 +6,7 @@ use crate::{
     frame::{Frame, Kind, Member},
     server::Server,
     shared::Shared,
+    state::Room,
 };
 use bytes::Bytes;
 use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
@@ -94,6 +95,11 @@ impl Caller {
             safety,
             until: self.until,
             answer_max: self.shared.response_max,
+            room: Room {
+                answers: Arc::clone(&self.shared.state.answers),
+                limit: self.shared.responses_max,
+                metrics: Arc::clone(&self.server.metrics),
+            },
         }
     }
 
@@ -241,6 +247,7 @@ pub(crate) fn verdict(response: &Frame) -> McpOutcome {
 pub(crate) fn failure_verdict(failure: &Failure) -> McpOutcome {
     match failure {
         Failure::Late(_) => McpOutcome::Timeout,
+        Failure::NoRoom(_) => McpOutcome::Refused,
         Failure::Call(error) if error.wire().0 == http::StatusCode::GATEWAY_TIMEOUT => McpOutcome::Timeout,
         Failure::Call(_) | Failure::Torn(_) | Failure::Unusable(..) => McpOutcome::UpstreamError,
     }

@@ -7,7 +7,8 @@ use crate::{
     errors::{McpError, Problem},
     frame::Frame,
     server::Server,
-    source::{Event, Source, SourceError},
+    source::{Event, Source, SourceError, Unread},
+    state::Room,
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -54,6 +55,8 @@ pub(crate) struct Outgoing {
     pub(crate) until: Instant,
     /// Largest message of the answer.
     pub(crate) answer_max: usize,
+    /// Memory of a JSON answer.
+    pub(crate) room: Room,
 }
 
 /// The beginning of an answer.
@@ -93,6 +96,9 @@ pub(crate) enum Failure {
     /// The answer is no MCP.
     #[error("`{0}` answered with something unusable: {1}")]
     Unusable(EndpointKey, String),
+    /// Too many large answers at once.
+    #[error("no room for the answer of `{0}` (mcp.response_bytes_total)")]
+    NoRoom(EndpointKey),
     /// The deadline passed after the head.
     #[error("`{0}` did not finish its answer in time")]
     Late(EndpointKey),
@@ -103,7 +109,7 @@ impl Failure {
     pub(crate) fn sent(&self) -> Sent {
         match self {
             Self::Call(error) => error.sent(),
-            Self::Torn(_) | Self::Unusable(..) | Self::Late(_) => Sent::Maybe,
+            Self::Torn(_) | Self::Unusable(..) | Self::NoRoom(_) | Self::Late(_) => Sent::Maybe,
         }
     }
 
@@ -131,6 +137,7 @@ impl Failure {
         match self {
             Self::Torn(endpoint)
             | Self::Unusable(endpoint, _)
+            | Self::NoRoom(endpoint)
             | Self::Late(endpoint)
             | Self::Call(
                 CallError::Connect { endpoint, .. }
@@ -148,6 +155,7 @@ impl Failure {
         let problem = match self {
             Self::Torn(_) => Problem::UpstreamLost,
             Self::Unusable(..) => Problem::BadUpstream,
+            Self::NoRoom(_) => Problem::AnswersFull,
             Self::Late(_) => Problem::Timeout,
             Self::Call(error) => match error {
                 CallError::Overloaded { .. } => Problem::Overloaded,
@@ -163,6 +171,7 @@ impl Failure {
                 None if problem == Problem::NoEndpoint => error.retry_after(Duration::from_secs(1)),
                 None => error,
             },
+            Self::NoRoom(_) => error.retry_after(Duration::from_secs(1)),
             Self::Torn(_) | Self::Unusable(..) | Self::Late(_) => error,
         }
     }
@@ -176,7 +185,7 @@ pub(crate) async fn ask(
     id: Option<&[u8]>,
     hold: Hold,
 ) -> Result<Answer, Failure> {
-    let (until, answer_max) = (out.until, out.answer_max);
+    let (until, answer_max, room) = (out.until, out.answer_max, out.room.clone());
     let reply = server.upstream.send(to_call(out)).await?;
     let (head, reply) = read_head(reply);
     match media_type(reply.headers()) {
@@ -187,7 +196,7 @@ pub(crate) async fn ask(
                 None => Ok(Answer::Open(head, Vec::new(), source)),
             }
         }
-        Media::Json => read_json(head, reply, answer_max, until).await,
+        Media::Json => read_json(head, reply, answer_max, &room, until).await,
         Media::Events | Media::Other => Ok(Answer::Bare(head)),
     }
 }
@@ -236,15 +245,21 @@ async fn read_json(
     head: Head,
     reply: http::Response<holdfast_upstream::ReplyBody>,
     max: usize,
+    room: &Room,
     until: Instant,
 ) -> Result<Answer, Failure> {
     let endpoint = head.endpoint.clone();
-    let body = match clock::timeout_at(until, crate::source::whole(reply.into_body(), max)).await {
+    let body = match clock::timeout_at(until, crate::source::whole(reply.into_body(), max, Some(room))).await
+    {
         Err(clock::Elapsed) => return Err(Failure::Late(endpoint)),
-        Ok(Err(SourceError::TooLarge)) => {
+        Ok(Err(Unread::TooLarge)) => {
             return Err(Failure::Unusable(endpoint, "more than mcp.max_response_bytes".to_owned()));
         }
-        Ok(Err(SourceError::Torn)) => return Err(Failure::Torn(endpoint)),
+        Ok(Err(Unread::NoRoom)) => {
+            room.metrics.answers_refused.inc();
+            return Err(Failure::NoRoom(endpoint));
+        }
+        Ok(Err(Unread::Torn)) => return Err(Failure::Torn(endpoint)),
         Ok(Ok(body)) => body,
     };
     if body.is_empty() {

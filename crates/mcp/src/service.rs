@@ -12,7 +12,7 @@ use crate::{
     seal::{KeyRing, KeyRingError},
     server::Server,
     shared::Shared,
-    source::{SourceError, whole},
+    source::{Unread, whole},
     state::McpState,
 };
 use bytes::Bytes;
@@ -59,6 +59,7 @@ impl McpService {
             session_ttl: sessions.absolute_ttl,
             keep_alive: mcp.keep_alive,
             response_max: mcp.max_response_bytes.as_usize(),
+            responses_max: mcp.response_bytes_total.as_usize(),
             origins: OriginPolicy::new(&mcp.allowed_origins, &mcp.allowed_hosts, mcp.public_url.as_deref()),
             path: mcp.path.clone(),
             message: Limits { bytes_max: mcp.max_message_bytes.as_usize(), depth_max: mcp.max_depth },
@@ -193,11 +194,11 @@ impl McpService {
         if body.size_hint().lower() > limits.bytes_max as u64 {
             return Err((too_large(), None));
         }
-        let bytes = match clock::timeout(BODY_TIMEOUT, whole(body, limits.bytes_max)).await {
-            Err(clock::Elapsed) | Ok(Err(SourceError::Torn)) => {
+        let bytes = match clock::timeout(BODY_TIMEOUT, whole(body, limits.bytes_max, None)).await {
+            Err(clock::Elapsed) | Ok(Err(Unread::Torn)) => {
                 return Err((McpError::new(Problem::BodyIncomplete), None));
             }
-            Ok(Err(SourceError::TooLarge)) => return Err((too_large(), None)),
+            Ok(Err(Unread::TooLarge | Unread::NoRoom)) => return Err((too_large(), None)),
             Ok(Ok(bytes)) => bytes,
         };
         if batch::is_batch(&bytes) {

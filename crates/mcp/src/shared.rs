@@ -10,6 +10,8 @@ pub(crate) struct Shared {
     pub(crate) session_ttl: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) response_max: usize,
+    /// Of all answers together.
+    pub(crate) responses_max: usize,
     pub(crate) origins: OriginPolicy,
     pub(crate) path: String,
     pub(crate) message: Limits,

@@ -3,8 +3,9 @@
 use crate::{
     frame::{Frame, Limits, MAX_DEPTH, unquote},
     sse::{self, Parser},
+    state::{NoRoom, Pieces, Room},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use holdfast_upstream::ReplyBody;
 use http_body::Body;
 use std::{
@@ -13,7 +14,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Why a body or stream cannot be read on.
+/// Why a body cannot be read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It broke off.
+    Torn,
+    /// It is above the limit.
+    TooLarge,
+    /// No memory for it: `mcp.response_bytes_total`.
+    NoRoom,
+}
+
+/// Why a stream cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceError {
     /// It broke off.
@@ -22,37 +34,43 @@ pub(crate) enum SourceError {
     TooLarge,
 }
 
+impl From<NoRoom> for Unread {
+    fn from(NoRoom: NoRoom) -> Self {
+        Self::NoRoom
+    }
+}
+
 /// Limits for messages of servers: their size is bounded, their nesting by what the scanner can take.
 pub(crate) fn answer_limits(bytes_max: usize) -> Limits {
     Limits { bytes_max, depth_max: MAX_DEPTH }
 }
 
-/// Reads a body to its end; one chunk is not copied. Cancel safe: dropping it drops the body.
-pub(crate) async fn whole<B>(body: B, max: usize) -> Result<Bytes, SourceError>
+/// Reads a body to its end; one piece is not copied, several take memory of `room`. Cancel safe: dropping it drops the body
+/// and gives the memory back.
+pub(crate) async fn whole<B>(body: B, max: usize, room: Option<&Room>) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes>,
 {
     let mut body = std::pin::pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let (mut first, mut length) = (Bytes::new(), 0);
+    let mut joined: Option<Pieces> = None;
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| SourceError::Torn)?.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > max {
-            return Err(SourceError::TooLarge);
+        let Ok(piece) = frame.map_err(|_| Unread::Torn)?.into_data() else { continue };
+        length += piece.len();
+        if length > max {
+            return Err(Unread::TooLarge);
         }
-        if first.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&data);
+        if let Some(joined) = &mut joined {
+            joined.push(&piece)?;
+        } else if first.is_empty() {
+            first = piece;
+        } else if !piece.is_empty() {
+            let pieces = joined.insert(Pieces::new(room));
+            pieces.push(&first)?;
+            pieces.push(&piece)?;
         }
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut joined = BytesMut::with_capacity(first.len() + rest.len());
-    joined.extend_from_slice(&first);
-    joined.extend_from_slice(&rest);
-    Ok(joined.freeze())
+    Ok(joined.map_or(first, Pieces::finish))
 }
 
 /// One event of a server, its message read once.

@@ -18,6 +18,8 @@ pub struct Mcp {
     pub max_message_bytes: ByteSize,
     /// Largest JSON-RPC message from a server. Default 64MiB.
     pub max_response_bytes: ByteSize,
+    /// Memory for all JSON answers that are being read whole. Default 256MiB.
+    pub response_bytes_total: ByteSize,
     /// Deepest nesting. Default 128.
     pub max_depth: usize,
     /// Messages in one batch (2025-03-26). Default 100.

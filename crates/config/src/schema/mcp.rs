@@ -121,6 +121,12 @@ pub(super) static MCP: Block = Block {
             Def::Text("64MiB"),
             "Largest JSON-RPC message of a server.",
         ),
+        key(
+            "response_bytes_total",
+            Kind::Size { min: kib(1), max: 1 << 40 },
+            Def::Text("256MiB"),
+            "Memory for all JSON answers that are being read whole; one that finds no room ends with 503.",
+        ),
         key("max_depth", int(8, 1024), Def::Text("128"), "Deepest JSON nesting."),
         key("max_batch", int(1, 10_000), Def::Text("100"), "Messages in one batch."),
         key(

@@ -208,6 +208,11 @@ fn within(path: &str, prefix: &str) -> bool {
 fn mcp(check: &mut Check<'_>) {
     let root = check.root;
     let Some(mcp) = root.block("mcp") else { return };
+    let bytes = |name| match mcp.get(name).map(|val| &val.data) {
+        Some(Data::Size(n)) => (name, Some(*n)),
+        _ => (name, None),
+    };
+    check.ordered(mcp, "mcp", bytes("max_response_bytes"), bytes("response_bytes_total"));
     if check.role != Role::Serve || mcp.mentions("public_url") {
         return;
     }

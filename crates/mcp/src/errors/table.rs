@@ -101,6 +101,9 @@ problems! {
     /// A quota is used up
     RateLimited { -31006, 429, "rate_limited", "Quota used up", Safe,
         "A quota of the caller or the route is used up. Nothing was sent. See `Retry-After`." }
+    /// The memory for answers is used up
+    AnswersFull { -31007, 503, "answers_full", "No room for the server's answer", IfIdempotent,
+        "The answers that are being read need more than `mcp.response_bytes_total` together. The server may have processed the request. See `Retry-After`." }
     /// The session does not exist any more
     SessionDead { -31010, 404, "session_dead", "The session has ended", NewSession,
         "The session expired, was deleted, belongs to another caller, or died with its endpoint. Send `initialize` without a session id." }

@@ -3,18 +3,21 @@
 //! A client carries its session (see [`crate::token`]); this replica adds only what happened *since* the token was sealed:
 //! sessions ended by DELETE, sessions moved to another endpoint, events that can be replayed, and what servers said of themselves.
 
+mod answers;
 mod hints;
 mod journal;
 mod knowledge;
 mod revoked;
 pub(crate) mod streams;
 
+pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal};
 pub(crate) use knowledge::{Knowledge, Spoken};
 pub(crate) use revoked::{Full, Revoked};
 
 use holdfast_config::Sessions;
+use std::sync::Arc;
 use streams::{LogLimits, StreamLimits, Streams};
 
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
@@ -25,6 +28,7 @@ pub struct McpState {
     pub(crate) streams: Streams,
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
+    pub(crate) answers: Arc<Answers>,
 }
 
 /// What the state holds, for metrics and `/status`.
@@ -38,6 +42,8 @@ pub struct StateSizes {
     pub streams: usize,
     /// Bytes in their logs.
     pub stream_bytes: usize,
+    /// Memory of JSON answers that are held whole.
+    pub answer_bytes: usize,
 }
 
 impl McpState {
@@ -52,6 +58,7 @@ impl McpState {
             streams: Streams::new(limits, sessions.stream_bytes_total.as_usize()),
             knowledge: Knowledge::default(),
             hints: Hints::default(),
+            answers: Arc::default(),
         }
     }
 
@@ -62,6 +69,7 @@ impl McpState {
             rebound: self.journal.len(),
             streams: self.streams.len(),
             stream_bytes: self.streams.bytes(),
+            answer_bytes: self.answers.used(),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Options {
     /// Lines of the server's block, e.g. `session: replayable`.
     pub(crate) server: &'static str,
+    /// Lines of `mcp`.
+    pub(crate) mcp: &'static str,
     /// Lines of the root.
     pub(crate) root: &'static str,
     /// The ring of another replica.
@@ -51,8 +53,9 @@ pub(crate) fn plain(servers: &[&Server]) -> Gateway {
 }
 
 fn config(servers: &[&Server], options: &Options) -> Config {
-    let mut text =
-        format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n  servers:\n    - name: it\n", options.root);
+    let mut text = format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n", options.root);
+    text.extend(options.mcp.lines().map(|line| format!("  {line}\n")));
+    text.push_str("  servers:\n    - name: it\n");
     text.push_str("      health_check: { enabled: false }\n      endpoints:\n");
     let endpoints = servers.iter().map(|server| format!("        - url: \"{}\"\n", server.url()));
     let lines = options.server.lines().map(|line| format!("      {line}\n"));

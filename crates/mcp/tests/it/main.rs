@@ -9,6 +9,7 @@
     reason = "a test target: helpers fail the test by panicking, and take literals as they come"
 )]
 
+mod answers;
 mod batches;
 mod drain;
 mod gateway;

@@ -70,6 +70,8 @@ pub(crate) enum Act {
     /// JSON with a session id.
     Opened(String, Value),
     Events(Vec<Step>),
+    /// JSON in pieces.
+    Pieces(Vec<Step>),
     Status(StatusCode),
     /// The connection breaks before a head.
     Drop,
@@ -232,6 +234,9 @@ async fn answer(
             .header("content-type", "text/event-stream")
             .body(events(steps, ended))
             .unwrap(),
+        Act::Pieces(steps) => {
+            Response::builder().header("content-type", "application/json").body(events(steps, ended)).unwrap()
+        }
         Act::Status(status) => Response::builder().status(status).body(full(String::new())).unwrap(),
         Act::Drop => return Err(io::Error::other("scripted")),
         Act::Silence => {

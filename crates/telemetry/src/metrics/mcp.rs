@@ -130,6 +130,10 @@ pub struct McpMetrics {
     pub streams: PerLabel<StreamKind, Gauge>,
     /// Bytes kept for resumption.
     pub stream_log_bytes: Gauge,
+    /// Bytes of JSON answers held whole.
+    pub answers_held: Gauge,
+    /// JSON answers without room.
+    pub answers_refused: Counter,
     /// Streams resumed.
     pub streams_resumed: Counter,
     /// Answers that nobody waits for.
@@ -156,6 +160,8 @@ impl McpMetrics {
             rebindings: scope.counters(Metric::McpRebindings, &[server]),
             streams: scope.gauges(Metric::McpStreams, &[server]),
             stream_log_bytes: scope.gauge(Metric::McpStreamLog, &[server]),
+            answers_held: scope.gauge(Metric::McpAnswersHeld, &[server]),
+            answers_refused: scope.counter(Metric::McpAnswersRefused, &[server]),
             streams_resumed: scope.counter(Metric::McpStreamsResumed, &[server]),
             stale_answers: scope.counter(Metric::McpStaleAnswers, &[server]),
             seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
