@@ -168,7 +168,10 @@ impl Core {
         let Some(meta) = self.sealer.open(keys.meta(), meta) else { return Ok(None) };
         let event = |pair: &[Vec<u8>]| {
             let [id, sealed] = pair else { return None };
-            let sequence = Sequence(reply::number(id.strip_suffix(b"-1")?)?);
+            let Some(sequence) = id.strip_suffix(b"-1").and_then(reply::number).map(Sequence) else {
+                self.sealer.count_bad(StoreValue::Event);
+                return None;
+            };
             Some((sequence, self.sealer.open(keys.event(sequence), sealed)?))
         };
         Ok(Some(Page {

@@ -49,6 +49,33 @@ impl World {
     }
 }
 
+/// One replica's store, and what it counts.
+pub(crate) struct Watched {
+    pub(crate) store: Store,
+    registry: Registry,
+}
+
+impl Watched {
+    pub(crate) fn open(config: &Redis, ring: Arc<KeyRing>) -> Self {
+        Self::with_limits(config, ring, limits())
+    }
+
+    pub(crate) fn with_limits(config: &Redis, ring: Arc<KeyRing>, limits: Limits) -> Self {
+        let registry = Registry::new(&BTreeMap::new()).unwrap();
+        let store = Store::redis(config, ring, &registry, &Handle::current(), limits).unwrap();
+        Self { store, registry }
+    }
+
+    /// A series of the metrics page, by its name and labels.
+    pub(crate) fn counter(&self, series: &str) -> u64 {
+        let page = self.registry.render();
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.trim_start_matches("{}").strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
+    }
+}
+
 /// The configuration of a master behind sentinels.
 pub(crate) fn behind(sentinel: &Sentinel) -> Redis {
     let master = SENTINEL_NAME.to_owned();
@@ -59,8 +86,7 @@ pub(crate) fn behind(sentinel: &Sentinel) -> Redis {
 
 /// A replica's store.
 pub(crate) fn open(config: &Redis, ring: Arc<KeyRing>) -> Store {
-    let registry = Registry::new(&BTreeMap::new()).unwrap();
-    Store::redis(config, ring, &registry, &Handle::current(), limits()).unwrap()
+    Watched::open(config, ring).store
 }
 
 /// A ring of keys made from their ids.
