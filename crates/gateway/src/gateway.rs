@@ -4,6 +4,7 @@ use crate::runtime::{BuildError, Runtime, Shared};
 use arc_swap::ArcSwap;
 use holdfast_config::{Config, Source};
 use holdfast_edge::{ContextDefaults, EdgeHandle, Phase};
+use holdfast_peers::Peers;
 use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ pub(crate) struct Gateway {
     /// What the process started with: what a reload cannot change is still as it says.
     pub(crate) began_with: Arc<Config>,
     pub(crate) shared: Shared,
+    /// The other replicas, if there is a channel to them.
+    pub(crate) peers: Option<Arc<Peers>>,
     /// Read again at each reload.
     pub(crate) sources: Vec<Source>,
     edge: EdgeHandle,
@@ -33,6 +36,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) shared: Shared,
+    pub(crate) peers: Option<Arc<Peers>>,
     pub(crate) sources: Vec<Source>,
     pub(crate) edge: EdgeHandle,
     pub(crate) listeners: Vec<(Arc<str>, SocketAddr)>,
@@ -42,12 +46,13 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { runtime, shared, sources, edge, listeners, config_metrics, access_log } = parts;
+        let Parts { runtime, shared, peers, sources, edge, listeners, config_metrics, access_log } = parts;
         let no_route_metrics = Arc::new(RouteMetrics::new(&shared.registry, "none"));
         Arc::new(Self {
             began_with: Arc::clone(&runtime.config),
             current: ArcSwap::new(runtime),
             shared,
+            peers,
             sources,
             edge,
             listeners,
@@ -68,7 +73,13 @@ impl Gateway {
 
     /// Makes a snapshot the current one. Limits and certificates first: they can still be refused.
     pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<(), BuildError> {
-        self.edge.apply(&runtime.config.server, &runtime.config.listeners)?;
+        self.rekey(&runtime.config, runtime.generation)?;
+        if let Err(error) = self.edge.apply(&runtime.config.server, &runtime.config.listeners) {
+            let old = self.runtime();
+            // They were in use until now.
+            self.rekey(&old.config, old.generation)?;
+            return Err(error.into());
+        }
         self.current.store(Arc::clone(runtime));
         Ok(())
     }

@@ -9,6 +9,7 @@ mod gateway;
 mod local;
 mod metadata;
 mod reload;
+mod replicas;
 mod runtime;
 mod serve;
 mod status;

@@ -6,8 +6,9 @@ use holdfast_config::{Config, Upstream as UpstreamConfig};
 use holdfast_identity::Authenticator;
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
 use holdfast_mcp::{McpService, McpState, Server, ServerError};
+use holdfast_store::{Limits, Store};
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
-use holdfast_upstream::{Background, Shared as UpstreamShared, Upstream};
+use holdfast_upstream::{Background, Resolve, Shared as UpstreamShared, Upstream};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -19,21 +20,50 @@ pub(crate) struct Shared {
     pub(crate) control: tokio::runtime::Handle,
     /// Revocations, re-bindings, stream logs, era knowledge.
     pub(crate) mcp: Arc<McpState>,
+    /// What replicas share, in memory of this one if it is alone.
+    pub(crate) store: Store,
     /// The ring of `sessions.ephemeral_key`, made once, so that a reload ends no session.
     pub(crate) ephemeral: OnceLock<Arc<KeyRing>>,
 }
 
 impl Shared {
-    fn key_ring(&self, config: &Config) -> Result<Arc<KeyRing>, KeyRingError> {
-        if !config.sessions.keys.is_empty() {
-            return holdfast_mcp::key_ring(&config.sessions);
-        }
-        if let Some(ring) = self.ephemeral.get() {
-            return Ok(Arc::clone(ring));
-        }
-        let ring = holdfast_mcp::key_ring(&config.sessions)?;
-        Ok(Arc::clone(self.ephemeral.get_or_init(|| ring)))
+    /// What a process begins with. Waits for no store.
+    pub(crate) fn new(
+        config: &Config,
+        registry: &Registry,
+        control: &tokio::runtime::Handle,
+    ) -> Result<Self, BuildError> {
+        let ephemeral = OnceLock::new();
+        let limits = Limits::new(&config.sessions);
+        let store = match &config.sessions.redis {
+            Some(redis) => Store::redis(redis, ring(&ephemeral, config)?, registry, control, limits)?,
+            None => Store::memory(limits),
+        };
+        Ok(Self {
+            registry: registry.clone(),
+            control: control.clone(),
+            mcp: McpState::new(&config.sessions, &store),
+            store,
+            ephemeral,
+        })
     }
+
+    /// The key ring of a configuration.
+    pub(crate) fn key_ring(&self, config: &Config) -> Result<Arc<KeyRing>, KeyRingError> {
+        ring(&self.ephemeral, config)
+    }
+}
+
+/// The ring of the configuration, or the one that this process made for itself.
+fn ring(ephemeral: &OnceLock<Arc<KeyRing>>, config: &Config) -> Result<Arc<KeyRing>, KeyRingError> {
+    if !config.sessions.keys.is_empty() {
+        return holdfast_mcp::key_ring(&config.sessions);
+    }
+    if let Some(ring) = ephemeral.get() {
+        return Ok(Arc::clone(ring));
+    }
+    let ring = holdfast_mcp::key_ring(&config.sessions)?;
+    Ok(Arc::clone(ephemeral.get_or_init(|| ring)))
 }
 
 /// A snapshot.
@@ -121,6 +151,10 @@ pub(crate) enum BuildError {
     McpServer(#[from] ServerError),
     #[error("{0}")]
     Sessions(#[from] KeyRingError),
+    #[error("sessions.redis: {0}")]
+    Store(#[from] holdfast_store::BuildError),
+    #[error("ha.peer_channel: {0}")]
+    Peers(#[from] holdfast_peers::BuildError),
     #[error("api '{name}': {source}")]
     Api { name: String, source: holdfast_apis::BuildError },
     #[error("two routes have the path prefix '{}'", .0.0)]
@@ -164,6 +198,11 @@ impl Runtime {
             _background: background,
             config,
         }))
+    }
+
+    /// Turns names into addresses, as the upstreams of this snapshot do.
+    pub(crate) fn resolver(&self) -> Arc<dyn Resolve> {
+        self.calls.resolver()
     }
 }
 

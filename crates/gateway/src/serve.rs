@@ -2,16 +2,16 @@
 
 use crate::admin::{Admin, AdminError};
 use crate::gateway::{Gateway, Parts};
+use crate::replicas;
 use crate::runtime::{BuildError, Runtime, Shared};
 use holdfast_config::{Config, Loaded, ProcessEnv, Report, Role, Source};
 use holdfast_edge::{Edge, EdgeError, Hooks};
-use holdfast_mcp::McpState;
 use holdfast_telemetry::access::AccessMetrics;
 use holdfast_telemetry::{
     AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log,
 };
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -95,20 +95,17 @@ fn run(
 ) -> Result<(), ServeError> {
     let edge = Edge::bind(&config.server, &config.listeners, registry)?;
     let admin = control.block_on(Admin::bind(&config.admin))?;
-    let shared = Shared {
-        registry: registry.clone(),
-        control: control.handle().clone(),
-        mcp: Arc::new(McpState::new(&config.sessions)),
-        ephemeral: OnceLock::new(),
-    };
+    let shared = Shared::new(config, registry, control.handle())?;
     let config_metrics = ConfigMetrics::new(registry);
     let runtime = Runtime::build(Arc::clone(config), 1, &shared, None)?;
+    let peers = replicas::start(&runtime, &shared)?;
     config_metrics.loaded(1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     let listeners: Vec<_> =
         edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
     let gateway = Gateway::new(Parts {
         runtime,
         shared,
+        peers,
         sources: options.sources,
         edge: edge.handle(),
         listeners,

@@ -33,6 +33,7 @@ impl Gateway {
             "region": runtime.config.ha.region,
             "zone": runtime.config.ha.zone,
             "listeners": listeners,
+            "replicas": self.replicas(),
             "upstreams": upstreams,
         })
     }

@@ -156,7 +156,9 @@ mod tests {
     }
 
     fn replay(name: &str, target: fn(&[u8])) {
-        corpus(name).iter().for_each(|data| target(data));
+        for data in corpus(name) {
+            target(&data);
+        }
     }
 
     #[test]

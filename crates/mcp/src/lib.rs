@@ -19,6 +19,7 @@ mod exchange;
 mod legacy;
 mod modern;
 mod probe;
+mod replica;
 mod reply;
 mod server;
 mod service;
@@ -27,6 +28,7 @@ mod source;
 mod state;
 
 pub use holdfast_seal as seal;
+pub use replica::Replica;
 pub use server::{Server, ServerError};
 pub use service::{McpService, key_ring, with_cors};
 pub use state::{McpState, StateSizes};

@@ -79,7 +79,7 @@ async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -
         return attach(caller, &stream, place.sequence + 1, unasked);
     }
     let upstream_event = Bytes::from(place.upstream.clone()?);
-    let Bound::To(binding) = session.binding(caller) else { return None };
+    let Bound::To(binding) = session.binding(caller).await else { return None };
     if binding.epoch != place.epoch {
         return None;
     }
@@ -95,7 +95,7 @@ async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -
 
 /// Lets a suspended stream go on where its server left it.
 async fn go_on(caller: &Arc<Caller>, session: &Arc<Session>, stream: &Arc<LiveStream>, resume: Resume) {
-    let bound = match session.binding(caller) {
+    let bound = match session.binding(caller).await {
         Bound::To(binding) if binding.epoch == resume.epoch => Some(binding),
         Bound::To(_) | Bound::Gone(_) => None,
     };
@@ -166,7 +166,7 @@ async fn open_anywhere(
     caller: &Arc<Caller>,
     session: &Arc<Session>,
 ) -> Result<(Binding, Source), Response<Body>> {
-    let mut bound = session.binding(caller);
+    let mut bound = session.binding(caller).await;
     for last in [false, true] {
         let (epoch, endpoint) = match &bound {
             Bound::To(binding) => (binding.epoch, binding.endpoint.clone()),

@@ -26,8 +26,9 @@ pub(crate) async fn notification(caller: &Caller, session: &Session, frame: &Fra
 /// Forwards a client's answer to a request of the server. The id leads back to the binding the request came over; an
 /// answer to one that is gone is taken and dropped, because nobody waits for it.
 pub(crate) async fn answer(caller: &Caller, session: &Session, frame: &Frame) -> Outcome {
+    let epoch = current_epoch(caller, session).await;
     let question = frame.id().and_then(ids::unwrap);
-    let Some(question) = question.filter(|question| question.epoch == current_epoch(caller, session)) else {
+    let Some(question) = question.filter(|question| question.epoch == epoch) else {
         caller.server.metrics.stale_answers.inc();
         return Outcome::Accepted;
     };
@@ -40,7 +41,7 @@ pub(crate) async fn answer(caller: &Caller, session: &Session, frame: &Frame) ->
 /// `moves` says whether the message still means something on another endpoint.
 async fn forward(caller: &Caller, session: &Session, frame: &Frame, body: Bytes, moves: bool) -> Outcome {
     let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
-    let mut bound = session.binding(caller);
+    let mut bound = session.binding(caller).await;
     for last in [false, true] {
         let (epoch, endpoint) = match &bound {
             Bound::To(binding) => (binding.epoch, binding.endpoint.clone()),

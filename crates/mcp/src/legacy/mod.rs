@@ -10,6 +10,7 @@ mod messages;
 mod outlive;
 mod pump;
 mod rebind;
+mod replicas;
 mod request;
 mod session;
 mod translate;

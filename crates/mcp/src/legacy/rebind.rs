@@ -1,22 +1,25 @@
 //! Moving a session to another endpoint when its own is gone.
 //!
 //! Only for servers that the operator calls `session: replayable`. The stored `initialize` is repeated on another
-//! endpoint, and this replica remembers the new binding under a higher epoch. One request does it, the others of the
-//! session wait.
+//! endpoint, and the replicas remember the new binding under a higher epoch. One request of a replica does it, the others of the
+//! session wait; of two replicas that do it at once, the first to write the shared journal wins.
 
-use super::session::Session;
+use super::{
+    replicas::{self, Published},
+    session::Session,
+};
 use crate::{
     caller::{Caller, PROTOCOL_VERSION},
     exchange::{Answer, Hold, Outgoing, SESSION, ask},
     frame::Member,
     ids::Epoch,
-    state::Binding,
+    state::{Binding, Known},
 };
 use bytes::Bytes;
 use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::Rebinding;
 use holdfast_upstream::{EndpointKey, clock};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use std::time::Instant;
 
 /// Id of the gateway's own `initialize`. The client never sees the answer.
@@ -48,15 +51,41 @@ pub(crate) async fn rebind(
     let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let journal = &caller.shared.state.journal;
     let _flight = clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
-    if let Some(binding) = journal.get(session.uid, clock::now()).filter(|known| known.epoch > epoch) {
+    if let Some(Known::To(binding)) = journal.get(session.uid, clock::now())
+        && binding.epoch > epoch
+    {
+        return Ok(binding);
+    }
+    if let Some(binding) = replicas::read(caller, session.uid, epoch).await {
+        journal.put(session.uid, binding.clone(), clock::now());
         return Ok(binding);
     }
     let moved = replay(caller, session, params, epoch, dead, until).await;
     let verdict = if moved.is_some() { Rebinding::Ok } else { Rebinding::Failed };
     caller.server.metrics.rebindings.inc(verdict);
-    let binding = moved.ok_or(Stuck::NoTaker)?;
+    let mut binding = moved.ok_or(Stuck::NoTaker)?;
+    if let Published::Theirs(theirs) = replicas::publish(caller, session.uid, session.expires, &binding).await
+    {
+        // What was just opened is nobody's. A server that is not told keeps it until it expires there.
+        close(caller, session, &binding).await;
+        binding = theirs;
+    }
     journal.put(session.uid, binding.clone(), clock::now());
     Ok(binding)
+}
+
+/// Ends the session at the server, as far as it can be reached.
+pub(crate) async fn close(caller: &Caller, session: &Session, binding: &Binding) {
+    if binding.upstream_session.is_none() {
+        return;
+    }
+    let mut out = caller.bare(Method::DELETE, Safety::Idempotent);
+    out.until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
+    bind(&mut out, session, binding);
+    match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
+        Ok(answer) => caller.note_head(answer.head()),
+        Err(failure) => caller.note_failure(&failure),
+    }
 }
 
 async fn replay(

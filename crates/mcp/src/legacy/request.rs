@@ -53,7 +53,7 @@ pub(crate) async fn request(caller: &Caller, session: &Session, frame: &Frame) -
     let tally = Some(Tally::new(&caller.server, frame, MappedEra::Legacy));
     let safety = caller.safety(frame);
     let mut asking = Asking { caller, session, frame, id, safety, tally };
-    let mut bound = session.binding(caller);
+    let mut bound = session.binding(caller).await;
     let mut reconnected = false;
     for moves in 0..=REBINDINGS_MAX {
         let (epoch, endpoint) = loop {
@@ -185,8 +185,8 @@ pub(crate) fn gone_error(stuck: &Stuck) -> McpError {
 }
 
 /// The epoch requests of `session` go under now.
-pub(crate) fn current_epoch(caller: &Caller, session: &Session) -> Epoch {
-    match session.binding(caller) {
+pub(crate) async fn current_epoch(caller: &Caller, session: &Session) -> Epoch {
+    match session.binding(caller).await {
         Bound::To(binding) => binding.epoch,
         Bound::Gone(epoch) => epoch,
     }

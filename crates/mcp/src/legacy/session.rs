@@ -1,13 +1,14 @@
 //! A legacy session as this gateway sees it: what its token says, and what has happened to it here since.
 
+use super::replicas;
 use crate::{
     caller::Caller,
     era::Version,
     errors::{McpError, Problem},
     exchange::SESSION,
     ids::Epoch,
-    state::Binding,
-    token::{Audience, SessionToken, SessionUid, unix_now},
+    state::{Binding, Known},
+    token::{Audience, BindingRecord, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::SessionRefusal;
@@ -78,11 +79,34 @@ impl Session {
         }
     }
 
-    /// Where the session's requests go: what this replica knows of re-bindings, else what the token says.
-    pub(crate) fn binding(&self, caller: &Caller) -> Bound {
-        if let Some(binding) = caller.shared.state.journal.get(self.uid, clock::now()) {
+    /// Where the session's requests go: what this replica knows of re-bindings, else what the token says. Waits only where another
+    /// replica has moved the session, for the shared journal.
+    pub(crate) async fn binding(&self, caller: &Caller) -> Bound {
+        match caller.shared.state.journal.get(self.uid, clock::now()) {
+            Some(Known::To(binding)) => Bound::To(binding),
+            Some(Known::Elsewhere(epoch, said)) => Box::pin(self.follow(caller, epoch, said)).await,
+            None => self.sealed(),
+        }
+    }
+
+    /// Looks where another replica has moved the session to. If that cannot be read, the token's endpoint will say that the session
+    /// is gone, and the session is bound anew.
+    async fn follow(&self, caller: &Caller, epoch: Epoch, said: Option<BindingRecord>) -> Bound {
+        let journal = &caller.shared.state.journal;
+        let binding = match said {
+            Some(record) => replicas::bound(caller, epoch, record),
+            None => replicas::read(caller, self.uid, self.epoch).await,
+        };
+        if let Some(binding) = binding {
+            journal.put(self.uid, binding.clone(), clock::now());
             return Bound::To(binding);
         }
+        journal.forget(self.uid);
+        self.sealed()
+    }
+
+    /// What the token says.
+    fn sealed(&self) -> Bound {
         match (&self.inner_id, &self.endpoint) {
             // The server keeps no session: any endpoint will do.
             (None, _) => Bound::To(Binding { endpoint: None, upstream_session: None, epoch: self.epoch }),

@@ -1,7 +1,7 @@
 //! Sessions that live on another endpoint than their token says.
 
 use crate::ids::Epoch;
-use crate::token::SessionUid;
+use crate::token::{BindingRecord, SessionUid};
 use holdfast_upstream::EndpointKey;
 use parking_lot::Mutex;
 use std::{
@@ -38,8 +38,26 @@ pub(crate) struct Journal {
 }
 
 struct Entry {
-    binding: Binding,
+    known: Known,
     used: Instant,
+}
+
+/// What this replica knows of a session that has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It lives there.
+    To(Binding),
+    /// Another replica has bound it anew, under this epoch: there, or where the shared journal says.
+    Elsewhere(Epoch, Option<BindingRecord>),
+}
+
+impl Known {
+    fn epoch(&self) -> Epoch {
+        match self {
+            Self::To(binding) => binding.epoch,
+            Self::Elsewhere(epoch, _) => *epoch,
+        }
+    }
 }
 
 /// The right to re-bind one session; others of the same session wait for it.
@@ -55,8 +73,8 @@ impl Journal {
         Self { max, idle, count: AtomicUsize::new(0), entries: Mutex::default(), flights: Mutex::default() }
     }
 
-    /// The binding of `session`, if it is not the token's.
-    pub(crate) fn get(&self, session: SessionUid, now: Instant) -> Option<Binding> {
+    /// What is known of `session`, if its binding is not the token's.
+    pub(crate) fn get(&self, session: SessionUid, now: Instant) -> Option<Known> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -68,13 +86,33 @@ impl Journal {
             return None;
         }
         entry.used = now;
-        Some(entry.binding.clone())
+        Some(entry.known.clone())
     }
 
     /// Records a re-binding. An older epoch never replaces a newer one.
     pub(crate) fn put(&self, session: SessionUid, binding: Binding, now: Instant) {
+        self.keep(session, Known::To(binding), now);
+    }
+
+    /// Another replica has bound `session` anew under `epoch`, and may have said where.
+    pub(crate) fn elsewhere(
+        &self,
+        session: SessionUid,
+        epoch: Epoch,
+        place: Option<BindingRecord>,
+        now: Instant,
+    ) {
+        self.keep(session, Known::Elsewhere(epoch, place), now);
+    }
+
+    fn keep(&self, session: SessionUid, known: Known, now: Instant) {
         let mut entries = self.entries.lock();
-        if entries.get(&session).is_some_and(|known| known.binding.epoch > binding.epoch) {
+        let newer = |entry: &Entry| match known {
+            Known::To(_) => entry.known.epoch() > known.epoch(),
+            // What is known already needs no look at the shared journal.
+            Known::Elsewhere(..) => entry.known.epoch() >= known.epoch(),
+        };
+        if entries.get(&session).is_some_and(newer) {
             return;
         }
         if entries.len() >= self.max && !entries.contains_key(&session) {
@@ -83,7 +121,7 @@ impl Journal {
                 entries.remove(&oldest);
             }
         }
-        entries.insert(session, Entry { binding, used: now });
+        entries.insert(session, Entry { known, used: now });
         self.count.store(entries.len(), Ordering::Release);
     }
 
@@ -132,7 +170,20 @@ mod tests {
         let now = Instant::now();
         journal.put(SessionUid([1; 16]), binding(2), now);
         journal.put(SessionUid([1; 16]), binding(1), now);
-        assert_eq!(journal.get(SessionUid([1; 16]), now).map(|b| b.epoch), Some(Epoch(2)));
+        assert_eq!(journal.get(SessionUid([1; 16]), now), Some(Known::To(binding(2))));
+    }
+
+    #[test]
+    fn news_of_another_replica_replaces_only_what_is_older() {
+        let (journal, now, session) =
+            (Journal::new(8, Duration::from_mins(1)), Instant::now(), SessionUid([1; 16]));
+        journal.put(session, binding(2), now);
+        journal.elsewhere(session, Epoch(2), None, now);
+        assert_eq!(journal.get(session, now), Some(Known::To(binding(2))), "it was this replica's own news");
+        journal.elsewhere(session, Epoch(3), None, now);
+        assert_eq!(journal.get(session, now), Some(Known::Elsewhere(Epoch(3), None)));
+        journal.put(session, binding(3), now);
+        assert_eq!(journal.get(session, now), Some(Known::To(binding(3))), "read from the shared journal");
     }
 
     #[test]

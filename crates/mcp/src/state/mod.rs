@@ -7,17 +7,26 @@ mod answers;
 mod hints;
 mod journal;
 mod knowledge;
+mod notes;
 mod revoked;
 pub(crate) mod streams;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub(crate) use hints::Hints;
-pub(crate) use journal::{Binding, Journal};
+pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
+pub(crate) use notes::Note;
 pub(crate) use revoked::{Full, Revoked};
 
+use crate::{
+    ids::Epoch,
+    token::{SessionUid, unix_now},
+};
 use holdfast_config::Sessions;
-use std::sync::Arc;
+use holdfast_peers::Peers;
+use holdfast_store::{Change, Feed, Sink, Store};
+use holdfast_upstream::clock;
+use std::sync::{Arc, OnceLock, Weak};
 use streams::{LogLimits, StreamLimits, Streams};
 
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
@@ -29,6 +38,12 @@ pub struct McpState {
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
     pub(crate) answers: Arc<Answers>,
+    /// Shared with the other replicas; none if this one is alone with its memory.
+    store: Option<Store>,
+    /// Ends with the state.
+    feed: OnceLock<Feed>,
+    /// The channel to them, if there is one.
+    peers: OnceLock<Arc<Peers>>,
 }
 
 /// What the state holds, for metrics and `/status`.
@@ -47,8 +62,21 @@ pub struct StateSizes {
 }
 
 impl McpState {
-    /// Empty state with the limits of `sessions`.
-    pub fn new(sessions: &Sessions) -> Self {
+    /// Empty state with the limits of `sessions`. What happens to sessions is shared with other replicas through `store`, if it is
+    /// shared; changes of theirs are heard from now on.
+    pub fn new(sessions: &Sessions, store: &Store) -> Arc<Self> {
+        let shared = store.is_shared().then(|| store.clone());
+        let state = Arc::new(Self::alone(sessions, shared));
+        if let Some(store) = &state.store {
+            let hearer = Arc::downgrade(&state);
+            let sink: Sink = Arc::new(move |change| Self::tell(&hearer, change));
+            // Just made: nobody else has set it.
+            let _ = state.feed.set(store.changes(&sink));
+        }
+        state
+    }
+
+    fn alone(sessions: &Sessions, store: Option<Store>) -> Self {
         let log = LogLimits { events: sessions.stream_events, bytes: sessions.stream_bytes.as_usize() };
         let limits =
             StreamLimits { log, streams: sessions.max_entries, retention: sessions.stream_retention };
@@ -59,7 +87,67 @@ impl McpState {
             knowledge: Knowledge::default(),
             hints: Hints::default(),
             answers: Arc::default(),
+            store,
+            feed: OnceLock::new(),
+            peers: OnceLock::new(),
         }
+    }
+
+    /// What this replica shares with the others, if it shares anything.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Tells the other replicas of sessions over this channel from now on. The first one stays.
+    pub fn join(&self, peers: Arc<Peers>) {
+        let _ = self.peers.set(peers);
+    }
+
+    /// Tells every replica that lives. Never waits.
+    pub(crate) fn tell_peers(&self, note: &Note) {
+        if let Some(peers) = self.peers.get() {
+            peers.tell(&note.encode());
+        }
+    }
+
+    /// A note of another replica.
+    pub(crate) fn told(&self, note: Note) {
+        match note {
+            Note::Ended { session, expires } => self.ended(session, expires),
+            Note::Moved { session, epoch, binding } => {
+                self.journal.elsewhere(session, epoch, Some(binding), clock::now());
+            }
+        }
+    }
+
+    fn tell(hearer: &Weak<Self>, change: Change) {
+        if let Some(state) = hearer.upgrade() {
+            state.hear(change);
+        }
+    }
+
+    /// A session ended or moved, here or at another replica. Hearing it twice does nothing.
+    fn hear(&self, change: Change) {
+        match change {
+            Change::Revoked { session, expires } => self.ended(SessionUid(session.0), expires),
+            Change::Rebound { session, epoch } => {
+                if let Ok(epoch) = u32::try_from(epoch.0) {
+                    self.journal.elsewhere(SessionUid(session.0), Epoch(epoch), None, clock::now());
+                }
+            }
+            Change::Resync => {}
+        }
+    }
+
+    fn ended(&self, session: SessionUid, expires: u64) {
+        // A full set here is the lesser evil: the replica that ended the session had room, and tells the server.
+        if self.revoked.insert(session, expires, unix_now()).is_err() {
+            tracing::warn!(
+                "sessions.max_entries sessions are ended and not expired: an end was not remembered"
+            );
+        }
+        self.journal.forget(session);
+        self.streams.forget_session(session);
     }
 
     /// What it holds now.

@@ -4,6 +4,7 @@
 //! caller is not inside but bound: server and principal are part of what is authenticated, so a token of somebody else
 //! fails like a forged one.
 
+mod binding;
 mod codec;
 mod handle;
 mod session;
@@ -11,6 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use binding::BindingRecord;
 pub use handle::{EventId, Handle};
 pub use session::{SEALED_BYTES_MAX, Sealed, SessionToken, SessionUid};
 

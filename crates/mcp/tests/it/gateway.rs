@@ -7,6 +7,7 @@ use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, DrainHandle, HttpVers
 use holdfast_identity::Principal;
 use holdfast_mcp::{McpService, McpState, Server as McpServer, key_ring, seal::KeyRing};
 use holdfast_resilience::Deadline;
+use holdfast_store::{Limits, Store};
 use holdfast_telemetry::{McpMetrics, Registry};
 use holdfast_upstream::{Background, Shared, Upstream};
 use http::{Request, Response, StatusCode};
@@ -77,7 +78,8 @@ impl Gateway {
         let background = upstream.start(&tokio::runtime::Handle::current());
         let metrics = Arc::new(McpMetrics::new(&registry, "it"));
         let ring = options.ring.unwrap_or_else(|| key_ring(&config.sessions).unwrap());
-        let state = Arc::new(McpState::new(&config.sessions));
+        let store = Store::memory(Limits::new(&config.sessions));
+        let state = McpState::new(&config.sessions, &store);
         let mcp_server = McpServer::new(server, Arc::clone(&upstream), metrics).unwrap();
         let service = McpService::new(&config.mcp, &config.sessions, Arc::clone(&ring), state, [mcp_server]);
         let server = Arc::clone(service.server("it").unwrap());

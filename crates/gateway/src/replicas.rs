@@ -1,0 +1,73 @@
+//! The other replicas of this gateway, as far as the configuration wants to know of them.
+
+use crate::gateway::Gateway;
+use crate::runtime::{BuildError, Runtime, Shared};
+use holdfast_config::Config;
+use holdfast_mcp::Replica;
+use holdfast_peers::{Parts, PeerView, Peers, ReplicaId};
+use holdfast_telemetry::metrics::PeerMetrics;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Begins to look for the others, if the configuration says how. Binds the port of the peer channel; waits for nobody.
+pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Peers>>, BuildError> {
+    let config = &*runtime.config;
+    if !config.ha.has_peers() {
+        return Ok(None);
+    }
+    let parts = Parts {
+        replica: ReplicaId::random(),
+        version: env!("CARGO_PKG_VERSION"),
+        generation: runtime.generation,
+        ring: shared.key_ring(config)?,
+        metrics: Arc::new(PeerMetrics::new(&shared.registry)),
+        resolver: runtime.resolver(),
+        owner: Arc::new(Replica::new(&shared.mcp)),
+        control: shared.control.clone(),
+    };
+    let peers = Peers::start(&config.ha, parts)?;
+    shared.mcp.join(Arc::clone(&peers));
+    Ok(Some(peers))
+}
+
+impl Gateway {
+    /// Gives the key ring of the current snapshot to what replicas share. Refused settings of the channel leave it as it was.
+    pub(crate) fn rekey(&self, config: &Config, generation: u64) -> Result<(), BuildError> {
+        let ring = self.shared.key_ring(config)?;
+        if let Some(peers) = &self.peers
+            && config.ha.has_peers()
+        {
+            peers.reload(&config.ha, Arc::clone(&ring), generation)?;
+        }
+        self.shared.store.rekey(ring);
+        Ok(())
+    }
+
+    /// `/status`: this replica and the others.
+    pub(crate) fn replicas(&self) -> Value {
+        let Some(peers) = &self.peers else { return Value::Null };
+        let others: Vec<Value> = peers.view().iter().map(peer).collect();
+        json!({
+            "replica": peers.replica().to_string(),
+            "name": peers.name(),
+            "address": peers.address().to_string(),
+            "others": others,
+        })
+    }
+}
+
+fn peer(view: &PeerView) -> Value {
+    json!({
+        "address": view.address.to_string(),
+        "state": view.state.as_str(),
+        "replica": view.replica.map(|replica| replica.to_string()),
+        "name": view.name,
+        "region": view.region,
+        "zone": view.zone,
+        "version": view.version,
+        "generation": view.generation,
+        "since_seconds": view.since.as_secs(),
+        "round_trip_ms": view.round_trip.map(|time| time.as_secs_f64() * 1e3),
+        "last_error": view.last_error,
+    })
+}
