@@ -42,6 +42,10 @@ parsers! {
     mcp_headers_survive: "mcp/fuzz/corpus/headers" => holdfast_mcp::fuzz::headers, 20_000_000;
     event_streams_survive: "mcp/fuzz/corpus/sse" => holdfast_mcp::fuzz::sse, 15_000_000;
     http_responses_survive: "upstream/fuzz/corpus/h1_response" => holdfast_upstream::fuzz_http1_response, 20_000_000;
+    peer_hellos_survive: "peers/fuzz/corpus/hello" => holdfast_peers::fuzz::hello, 10_000_000;
+    peer_notes_survive: "peers/fuzz/corpus/notes" => holdfast_peers::fuzz::notes, 20_000_000;
+    peer_questions_survive: "peers/fuzz/corpus/question" => holdfast_peers::fuzz::question, 10_000_000;
+    peer_frames_survive: "peers/fuzz/corpus/frame" => holdfast_peers::fuzz::frame, 20_000_000;
     tokens_survive: "mcp/fuzz/corpus/token" => holdfast_mcp::fuzz::token, 8_000_000;
 }
 

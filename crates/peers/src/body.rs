@@ -43,15 +43,14 @@ pub struct Torn {
 ///
 /// Reading slowly slows the owner down. Dropping it ends the owner's body.
 pub struct PeerBody {
-    incoming: Option<Incoming>,
+    /// With its places, which are given back when the body has ended or is dropped.
+    incoming: Option<(Incoming, (Place, Place, UnderWay))>,
     torn: Counter,
-    /// Given back when the body is dropped or has ended.
-    _places: (Place, Place, UnderWay),
 }
 
 impl PeerBody {
     pub(crate) fn new(incoming: Incoming, torn: &Counter, places: (Place, Place, UnderWay)) -> Self {
-        Self { incoming: Some(incoming), torn: torn.clone(), _places: places }
+        Self { incoming: Some((incoming, places)), torn: torn.clone() }
     }
 }
 
@@ -63,7 +62,7 @@ impl Body for PeerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Torn>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let Some((incoming, _)) = &mut self.incoming else { return Poll::Ready(None) };
         match ready!(Pin::new(incoming).poll_frame(cx)) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
@@ -79,11 +78,11 @@ impl Body for PeerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.incoming.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
     }
 }
 

@@ -206,14 +206,14 @@ impl Connected {
         let Dialled { hello, sender, credential, lost, connection } = dialled;
         let (notes, queue) = mpsc::channel(shared.settings.load().channel.max_notes);
         let asks = shared.table.places(hello.replica);
-        let _notes = shared.spawn(tell(
+        let telling = shared.spawn(tell(
             Arc::clone(shared),
             sender.clone(),
             Queue { queue, shared: Arc::clone(shared) },
         ));
         let living = Arc::new(Living { hello, sender, notes, credential, asks });
         shared.table.add(&living, &shared.metrics);
-        Self { living, lost, shared: Arc::clone(shared), _connection: connection, _notes }
+        Self { living, lost, shared: Arc::clone(shared), _connection: connection, _notes: telling }
     }
 }
 

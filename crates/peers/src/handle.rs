@@ -13,8 +13,7 @@ const FORMAT: u8 = 1;
 const HEAD_LEN: usize = 1 + 8 + 1;
 
 // Four characters hold three bytes; a key id, nonce, expiry and tag come on top.
-const _: () =
-    assert!((HEAD_LEN + PARTS_BYTES_MAX + 12 + 8 + 16).div_ceil(3) * 4 + 3 + 16 + 1 <= HANDLE_BYTES_MAX);
+const _: () = assert!((HEAD_LEN + PARTS_BYTES_MAX + 12 + 8 + 16).div_ceil(3) * 4 + 3 + 16 < HANDLE_BYTES_MAX);
 
 /// A thing and the replica that has it. Never an address: where a replica is found is for whoever asks to know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

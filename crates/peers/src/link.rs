@@ -115,7 +115,6 @@ impl Link {
             self.named = named;
         }
         match (self.state, event) {
-            (State::Gone, _) => Action::None,
             (State::Waiting { .. } | State::Own { .. }, Event::Named(false)) => {
                 self.state = State::Gone;
                 Action::None
@@ -148,7 +147,7 @@ impl Link {
             (State::Living { ping_at, .. }, Event::Tick) if ping_at <= now => self.ping(now, policy, rng),
             (State::Living { .. }, Event::Lost) => self.die(Death::Lost, now, policy, rng),
             (State::Living { .. }, Event::Withdrawn) => self.die(Death::Withdrawn, now, policy, rng),
-            // A late word of a connection that is gone, or a tick that came early.
+            // Gone is the end. Else: a late word of a connection that is gone, or a tick that came early.
             _ => Action::None,
         }
     }

@@ -71,7 +71,9 @@ mod tests {
         #[test]
         fn a_batch_that_is_cut_gives_no_note(notes in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..8), cut in 1usize..40) {
             let mut batch = Batch::default();
-            notes.iter().for_each(|note| { batch.push(&Bytes::copy_from_slice(note)); });
+            for note in &notes {
+                batch.push(&Bytes::copy_from_slice(note));
+            }
             let bytes = batch.into_bytes();
             let whole = parse(bytes.clone()).unwrap();
             let rest = parse(bytes.slice(..bytes.len().saturating_sub(cut)));

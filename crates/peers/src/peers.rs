@@ -62,7 +62,7 @@ pub struct Parts {
 
 /// The other replicas. Dropping it, or [`stop`](Self::stop), ends every connection and task.
 pub struct Peers {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     address: SocketAddr,
     tasks: Mutex<Vec<Task>>,
 }
@@ -246,25 +246,29 @@ async fn watch_files(shared: Arc<Shared>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let credentials = shared.settings.load().credentials.clone();
-        let read = tokio::task::spawn_blocking(move || InUse::read(&credentials)).await;
-        match read {
-            Ok(Ok(fresh)) if fresh.made_of != shared.in_use.load().made_of => {
-                // A reload that came meanwhile has read newer ones.
-                if fresh.made_of.0 == shared.settings.load().credentials {
-                    shared.in_use.store(Arc::new(fresh));
-                    shared.announce_change();
-                    tracing::info!("keys or certificates of the peer channel have changed");
-                }
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "keeping the old keys and certificates of the peer channel")
-            }
-            // The runtime is going down.
-            Err(_) => return,
+        if !reread(&shared).await {
+            return;
         }
     }
+}
+
+/// Looks at the files once. `false` = the runtime is going down.
+pub(crate) async fn reread(shared: &Shared) -> bool {
+    let credentials = shared.settings.load().credentials.clone();
+    match tokio::task::spawn_blocking(move || InUse::read(&credentials)).await {
+        Ok(Ok(fresh)) if fresh.made_of != shared.in_use.load().made_of => {
+            // A reload that came meanwhile has read newer ones.
+            if fresh.made_of.0 == shared.settings.load().credentials {
+                shared.in_use.store(Arc::new(fresh));
+                shared.announce_change();
+                tracing::info!("keys or certificates of the peer channel have changed");
+            }
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "keeping the old keys and certificates of the peer channel"),
+        Err(_) => return false,
+    }
+    true
 }
 
 fn default_name(port: u16) -> String {

@@ -119,10 +119,7 @@ impl Caller {
         let arrived = now();
         let mut counted = Counted { shared: &self.shared, outcome: PeerAnswer::Cancelled };
         let answer = match self.check(from, places, &request, arrived) {
-            Ok((wire, handle, held)) => {
-                let until = arrived + wire.within;
-                self.answer(from, wire, handle, held, until, request).await
-            }
+            Ok(checked) => self.answer(from, checked, request.into_body()).await,
             Err(no) => Err(no),
         };
         counted.outcome = match &answer {
@@ -138,7 +135,7 @@ impl Caller {
         places: &Places,
         request: &Request<Incoming>,
         now: Instant,
-    ) -> Result<(WireAsk, Handle, (Place, Place)), No> {
+    ) -> Result<Checked, No> {
         let wire = WireAsk::parse(request.headers()).ok_or(No::Refused(Refusal::Malformed))?;
         if wire.is_looped() {
             return Err(No::Looped);
@@ -159,7 +156,7 @@ impl Caller {
             return Err(No::Timeout);
         }
         match self.shared.nonces.lock().see(from, wire.nonce, wire.within, now, limits.max_nonces) {
-            Seen::New => Ok((wire, handle, (one, all))),
+            Seen::New => Ok(Checked { until: now + wire.within, wire, handle, places: (one, all) }),
             Seen::Before => Err(No::Refused(Refusal::Replayed)),
             Seen::Full => Err(No::Refused(Refusal::WindowFull)),
         }
@@ -168,16 +165,14 @@ impl Caller {
     async fn answer(
         &self,
         from: ReplicaId,
-        wire: WireAsk,
-        handle: Handle,
-        (one, all): (Place, Place),
-        until: Instant,
-        request: Request<Incoming>,
+        checked: Checked,
+        body: Incoming,
     ) -> Result<Response<AnswerBody>, No> {
+        let Checked { wire, handle, places: (one, all), until } = checked;
         let under_way = UnderWay::new(&self.shared.metrics.answers_in_flight);
         let limit =
             usize::try_from(self.shared.settings.load().channel.max_ask_bytes.0).unwrap_or(usize::MAX);
-        let body = read(request.into_body(), limit, until).await?;
+        let body = read(body, limit, until).await?;
         let asked = Asked { from, what: wire.what, handle, principal: wire.principal, until, body };
         let answer = ANSWERING.scope((), async { self.shared.owner.answer(asked).await });
         let response = tokio::time::timeout_at(until.into(), answer).await.map_err(|_| No::Timeout)?;
@@ -185,6 +180,14 @@ impl Caller {
         wire::strip(&mut head.headers);
         Ok(Response::from_parts(head, AnswerBody::Owner { body, places: (one, all, under_way) }))
     }
+}
+
+/// A question that is in order, with its places.
+struct Checked {
+    wire: WireAsk,
+    handle: Handle,
+    places: (Place, Place),
+    until: Instant,
 }
 
 /// Counts an answer when its head is made, or when nobody waits for it any more.

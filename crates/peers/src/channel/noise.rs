@@ -22,7 +22,7 @@ pub(super) async fn initiate<T>(mut io: T, psk: &Psk) -> Result<NoiseStream<T>, 
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut state = build(psk, |builder| builder.build_initiator())?;
+    let mut state = build(psk, Side::Initiator)?;
     send(&mut io, &mut state).await?;
     // Whoever does not know the key closes without a word.
     let message = receive(&mut io).await.map_err(|error| match error {
@@ -42,7 +42,7 @@ where
 {
     let message = receive(&mut io).await?;
     for (index, psk) in psks.iter().enumerate() {
-        let mut state = build(psk, |builder| builder.build_responder())?;
+        let mut state = build(psk, Side::Responder)?;
         if open(&mut state, &message).is_ok() {
             send(&mut io, &mut state).await?;
             return Ok((finish(io, state)?, index));
@@ -51,14 +51,21 @@ where
     Err(ChannelError::Credential("it does not know a key of ours"))
 }
 
-fn build(
-    psk: &Psk,
-    side: impl FnOnce(Builder<'_>) -> Result<HandshakeState, snow::Error>,
-) -> Result<HandshakeState, ChannelError> {
+#[derive(Clone, Copy)]
+enum Side {
+    Initiator,
+    Responder,
+}
+
+fn build(psk: &Psk, side: Side) -> Result<HandshakeState, ChannelError> {
     let params: NoiseParams = PATTERN.parse().map_err(|_| ChannelError::Crypto)?;
     let builder = Builder::with_resolver(params, Box::new(AwsLc)).psk(0, psk);
     let builder = builder.and_then(|builder| builder.prologue(PROLOGUE)).map_err(|_| ChannelError::Crypto)?;
-    side(builder).map_err(|_| ChannelError::Crypto)
+    let state = match side {
+        Side::Initiator => builder.build_initiator(),
+        Side::Responder => builder.build_responder(),
+    };
+    state.map_err(|_| ChannelError::Crypto)
 }
 
 async fn send<T: AsyncWrite + Unpin>(io: &mut T, state: &mut HandshakeState) -> Result<(), ChannelError> {

@@ -16,6 +16,10 @@ use std::{
 async fn the_owner_gets_the_question_and_the_asker_its_answer() {
     let all = replicas(3, PSK).await;
     let [a, b, _] = &all[..] else { panic!() };
+    let mut body = a.ask(b, "echo").await.unwrap().into_body();
+    while piece(&mut body).await.is_some() {}
+    assert_eq!(a.metrics.asks_in_flight.get(), 0, "its place is free at its end, not when it is dropped");
+    drop(body);
     assert_eq!(text(a.ask(b, "echo").await.unwrap()).await.unwrap(), "question");
     let asked = b.owner.asked.lock().pop().unwrap();
     assert_eq!((asked.from, &*asked.what, asked.principal), (a.id, "echo", ME));
@@ -31,7 +35,7 @@ async fn the_owner_gets_the_question_and_the_asker_its_answer() {
     );
     eventually("pings are measured", || a.peers.view().iter().any(|view| view.round_trip.is_some())).await;
     assert_eq!(views.iter().filter(|view| view.state == PeerState::Own).count(), 1, "it knows itself");
-    assert_eq!((a.metrics.replicas.get(), a.metrics.asks.get(PeerAsk::Ok).get()), (2, 2));
+    assert_eq!((a.metrics.replicas.get(), a.metrics.asks.get(PeerAsk::Ok).get()), (2, 3));
 }
 
 #[tokio::test]

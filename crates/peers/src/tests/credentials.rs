@@ -1,7 +1,7 @@
 //! Who is let in, and who no longer is.
 
 use super::{Replica, address, eventually, fixed, ha, met, piece, ring, text};
-use crate::{BuildError, Peers};
+use crate::{BuildError, Peers, peers::reread};
 use holdfast_config::Ha;
 use holdfast_telemetry::metrics::{PeerDeath, PeerDial, PeerEnd};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
@@ -170,6 +170,25 @@ async fn a_name_that_is_withdrawn_loses_its_connections() {
     eventually("both directions end", || !a.peers.lives(b.id) && !b.peers.lives(a.id)).await;
     assert_eq!(a.metrics.ended.get(PeerEnd::Withdrawn).get(), 1);
     eventually("and stay so", || b.metrics.dials.get(PeerDial::Credential).get() >= 2).await;
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_used_and_one_that_breaks_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("psk");
+    fs::write(&file, OLD).unwrap();
+    let channel = format!("psk_file: {}", file.display());
+    let [a, b] = pair(&channel, &channel);
+    met(&[&a, &b]).await;
+    fs::write(&file, "half a ke").unwrap();
+    assert!(reread(&a.peers.shared).await);
+    assert!(a.peers.lives(b.id), "the old one stays in use");
+    fs::write(&file, NEW).unwrap();
+    assert!(reread(&a.peers.shared).await);
+    eventually("the old key's connections end", || !a.peers.lives(b.id) && !b.peers.lives(a.id)).await;
+    eventually("the old key is refused", || a.metrics.ended.get(PeerEnd::Credential).get() >= 1).await;
+    assert!(reread(&b.peers.shared).await);
+    met(&[&a, &b]).await;
 }
 
 #[tokio::test]

@@ -76,13 +76,13 @@ fn no(response: &Response<Incoming>) -> Option<No> {
     No::read(response.headers())
 }
 
-async fn one(channel: &str) -> Replica {
+fn one(channel: &str) -> Replica {
     Replica::start(&ha(address(), &fixed(&[]), channel))
 }
 
 #[tokio::test]
 async fn a_question_that_comes_twice_is_answered_once() {
-    let replica = one(PSK).await;
+    let replica = one(PSK);
     let mut raw = Raw::greeted(&replica, 9).await;
     assert_eq!(no(&raw.ask(&replica, 1, |_| ()).await), None);
     let replayed = Some(No::Refused(Refusal::Replayed));
@@ -96,7 +96,7 @@ async fn a_question_that_comes_twice_is_answered_once() {
 
 #[tokio::test]
 async fn a_full_window_refuses_and_forgets_nothing() {
-    let replica = one(&format!("{PSK}, max_nonces: 1024")).await;
+    let replica = one(&format!("{PSK}, max_nonces: 1024"));
     let mut raw = Raw::greeted(&replica, 9).await;
     for nonce in 0..1024 {
         assert_eq!(no(&raw.ask(&replica, nonce, |_| ()).await), None);
@@ -107,7 +107,7 @@ async fn a_full_window_refuses_and_forgets_nothing() {
 
 #[tokio::test]
 async fn a_question_that_breaks_a_rule_is_refused_by_its_name() {
-    let replica = one(&format!("{PSK}, max_ask_bytes: 10, max_ask_time: 10s")).await;
+    let replica = one(&format!("{PSK}, max_ask_bytes: 10, max_ask_time: 10s"));
     let mut raw = Raw::greeted(&replica, 9).await;
     let set = |name: &'static str, value: &'static str| {
         move |headers: &mut http::HeaderMap| {
@@ -141,7 +141,7 @@ async fn a_question_that_breaks_a_rule_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn who_has_not_greeted_is_told_nothing() {
-    let replica = one(PSK).await;
+    let replica = one(PSK);
     let mut raw = Raw::connect(&replica).await;
     assert_eq!(no(&raw.ask(&replica, 1, |_| ()).await), Some(No::Refused(Refusal::Protocol)));
     for path in [wire::PING, wire::TELL, "/", "/v1/other"] {
@@ -160,7 +160,7 @@ async fn who_has_not_greeted_is_told_nothing() {
 
 #[tokio::test]
 async fn a_second_hello_and_a_broken_batch_change_nothing() {
-    let replica = one(PSK).await;
+    let replica = one(PSK);
     let mut raw = Raw::greeted(&replica, 9).await;
     let answer = raw.send(wire::HELLO, hello(10).to_bytes().into()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
@@ -173,7 +173,7 @@ async fn a_second_hello_and_a_broken_batch_change_nothing() {
 
 #[tokio::test]
 async fn a_peer_that_stops_pinging_loses_its_connection_and_its_streams() {
-    let replica = one(PSK).await;
+    let replica = one(PSK);
     let mut raw = Raw::greeted(&replica, 9).await;
     let answer = raw.ask(&replica, 1, |headers| {
         headers.insert("holdfast-what", "stream".parse().unwrap());
