@@ -143,6 +143,20 @@ impl Client {
         read(&reply, self.next)
     }
 
+    /// The same session at another replica of the gateway.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            caller: Caller::new(address),
+            host: address.to_string(),
+            path: self.path.clone(),
+            era: self.era,
+            key: self.key.clone(),
+            session: self.session.clone(),
+            next: self.next,
+        }
+    }
+
     /// Sends the next request to another replica of the gateway.
     pub fn go_to(&mut self, address: SocketAddr) {
         self.caller = Caller::new(address);

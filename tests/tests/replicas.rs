@@ -2,20 +2,24 @@
 
 #![allow(clippy::print_stdout, reason = "prints the tables that people read")]
 
+use holdfast_test_servers::{Options as ServerOptions, Server};
 use holdfast_tests::{
     Result,
     fixture::{Fixture, Options},
-    gateway::Config,
+    gateway::{Config, Gateway},
     load,
     mcp::{Client, Era, Failure},
     replicas::{Kill, Replicas},
     sessions::{Counts, Plan, Sessions},
-    soak,
+    soak, wait,
 };
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A killed replica stays away for this long.
 const AWAY: Duration = Duration::from_secs(1);
+/// 32 bytes that every replica of these tests knows.
+const PSK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Time the sessions get to end the streams they are in.
 const END: Duration = Duration::from_mins(2);
 
@@ -140,5 +144,109 @@ async fn a_session_of_one_region_goes_on_in_another_that_shares_only_the_key_rin
     assert_eq!(client.end().await?, 204, "DELETE");
     assert!(matches!(client.list_tools().await, Err(Failure::Status(404, _))), "the session is over");
     println!("the other region served it within {:?}", began.elapsed());
+    Ok(())
+}
+
+/// What two replicas have in common besides the key ring.
+#[derive(Clone, Copy, Debug)]
+enum Common {
+    Redis,
+    Channel,
+}
+
+/// Two replicas, and whatever they share, kept alive beside them.
+async fn pair(servers: &[&Fixture], common: Common) -> Result<(Replicas, Option<Server>)> {
+    match common {
+        Common::Redis => {
+            let redis = Server::start(&ServerOptions::new()).map_err(|why| why.to_string())?;
+            let extra = format!("redis: {{url: '{}'}}\n", redis.url());
+            let replicas = Replicas::start(vec![config(servers, &extra), config(servers, &extra)]).await?;
+            Ok((replicas, Some(redis)))
+        }
+        Common::Channel => {
+            let ports = [free_port()?, free_port()?];
+            let extra = |me: usize| {
+                format!(
+                    "\
+ha:
+  peer_discovery: {{enabled: true, method: static, peers: ['127.0.0.1:{}', '127.0.0.1:{}']}}
+  peer_channel: {{host: 127.0.0.1, port: {}, psk: '{PSK}'}}
+",
+                    ports[0], ports[1], ports[me]
+                )
+            };
+            let replicas =
+                Replicas::start(vec![config(servers, &extra(0)), config(servers, &extra(1))]).await?;
+            for gateway in replicas.gateways() {
+                let known = async || {
+                    let metrics = gateway.metrics().await.ok()?;
+                    (metrics.sum("holdfast_peer_replicas", &[]) > 0.5).then_some(())
+                };
+                wait::until("the replicas know each other", END, known).await?;
+            }
+            Ok((replicas, None))
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[tokio::test]
+async fn a_session_ended_at_one_replica_is_ended_at_the_other() -> Result {
+    for common in [Common::Redis, Common::Channel] {
+        let server = Fixture::start(Options::named("one")).await?;
+        let (replicas, _redis) = pair(&[&server], common).await?;
+        let [a, b] = replicas.gateways() else { unreachable!("two replicas") };
+        let mut client = Client::new(a.address, "/mcp/tools", Era::Legacy);
+        client.open().await?;
+        client.list_tools().await?;
+        let mut elsewhere = client.at(b.address);
+        assert!(elsewhere.list_tools().await? > 0, "{common:?}: both serve it");
+        assert_eq!(client.end().await?, 204);
+        // Its server would say 404 as well: what counts is that this replica knows by itself.
+        let refused = async || {
+            let lost = matches!(elsewhere.at(b.address).list_tools().await, Err(Failure::Status(404, _)));
+            let metrics = b.metrics().await.ok()?;
+            let ended = metrics.sum("holdfast_mcp_sessions_refused_total", &["reason=\"ended\""]);
+            (lost && ended > 0.5).then_some(())
+        };
+        wait::until(&format!("{common:?}: the other replica knows"), END, refused)
+            .await
+            .map_err(|why| format!("{why}\n{}", replicas.logs()))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_moved_by_one_replica_is_not_moved_again_by_the_other() -> Result {
+    for common in [Common::Redis, Common::Channel] {
+        let mut one = Fixture::start(Options::named("one")).await?;
+        let two = Fixture::start(Options::named("two")).await?;
+        let (replicas, _redis) = pair(&[&one, &two], common).await?;
+        let [a, b] = replicas.gateways() else { unreachable!("two replicas") };
+        // One that lives on the first server.
+        let mut client = loop {
+            let mut client = Client::new(a.address, "/mcp/tools", Era::Legacy);
+            client.open().await?;
+            if client.tool("whoami", json!({})).await? == "one" {
+                break client;
+            }
+        };
+        one.kill()?;
+        client.list_tools().await?;
+        let moved = async |gateway: &Gateway| -> Result<f64> {
+            Ok(gateway.metrics().await?.sum("holdfast_mcp_rebindings_total", &["result=\"ok\""]))
+        };
+        assert!((moved(a).await? - 1.0).abs() < 0.1, "{common:?}: moved once\n{}", a.log());
+        let mut elsewhere = client.at(b.address);
+        assert_eq!(elsewhere.tool("whoami", json!({})).await?, "two", "{common:?}\n{}", b.log());
+        assert!(
+            moved(b).await? < 0.1,
+            "{common:?}: the other replica used the move of the first\n{}",
+            b.log()
+        );
+    }
     Ok(())
 }
