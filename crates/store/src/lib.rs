@@ -19,4 +19,4 @@ pub use seam::{
     PeerRegistry, QuotaLedger, RESERVE_PER_MILLE, ReplicaId, Revocations, Sequence, SessionId, SharedCache,
     Sink, Stream, Swapped, Touch, Want,
 };
-pub use store::{Feed, Store};
+pub use store::{Feed, Store, StoreView};

@@ -92,11 +92,11 @@ impl Store {
         }
     }
 
-    /// A look at the link to the servers, for `/status`. `None` = in memory.
-    pub fn view(&self) -> Option<LinkView> {
+    /// A look at the store, for `/status`.
+    pub fn view(&self) -> StoreView {
         match &*self.0 {
-            Backend::Memory(_) => None,
-            Backend::Redis(data) => Some(data.view()),
+            Backend::Memory(_) => StoreView { link: None, feed_complete: true, changes_pending: 0 },
+            Backend::Redis(data) => data.view(),
         }
     }
 
@@ -109,6 +109,17 @@ impl Store {
         };
         Feed { store: self.clone(), number }
     }
+}
+
+/// The store as `/status` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreView {
+    /// The way to the servers; `None` = in memory.
+    pub link: Option<LinkView>,
+    /// Whether this replica has heard of all changes that still matter. `false` also while nobody listens.
+    pub feed_complete: bool,
+    /// Changes of this replica that the others have not been told.
+    pub changes_pending: usize,
 }
 
 /// Ends the telling of changes when dropped.

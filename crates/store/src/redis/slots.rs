@@ -151,7 +151,7 @@ mod tests {
             let mut first = 0;
             let mut rows = Vec::new();
             for (index, end) in bounds.iter().enumerate().filter(|(_, end)| **end > 0) {
-                rows.push(row(i64::from(first), i64::from(*end) - 1, bulk("h"), index as i64 + 1));
+                rows.push(row(i64::from(first), i64::from(*end) - 1, bulk("h"), i64::try_from(index).unwrap() + 1));
                 first = *end;
             }
             let map = SlotMap::read(&Value::Array(rows), &Address::new("seed", 1)).unwrap();

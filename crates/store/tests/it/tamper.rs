@@ -11,10 +11,13 @@ use holdfast_test_servers::{Options, Server};
 use redis::{Commands as _, Connection};
 use std::time::Duration;
 
+/// Id, and fields with their values.
+type StreamEntry = (String, Vec<(String, Vec<u8>)>);
+
 const MINUTE: Duration = Duration::from_mins(1);
 
 struct Scene {
-    server: Server,
+    _server: Server,
     raw: Connection,
     watched: Watched,
 }
@@ -24,7 +27,7 @@ impl Scene {
         let server = Server::start(&Options::new()).unwrap();
         let raw = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
         let watched = Watched::open(&redis(vec![server.address()], RedisMode::Single), ring(&["one"]));
-        Self { server, raw, watched }
+        Self { _server: server, raw, watched }
     }
 
     fn store(&self) -> &Store {
@@ -44,7 +47,7 @@ impl Scene {
 }
 
 fn hex(session: SessionId) -> String {
-    session.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(session.0))
 }
 
 fn flip_last(value: &mut [u8]) {
@@ -119,7 +122,7 @@ async fn events_that_were_changed_or_moved_are_left_out() {
     open_stream(scene.store(), stream, owner).await;
     let key = scene.key("events:*");
     let (_, second): (String, Vec<u8>) = {
-        let entries: Vec<(String, Vec<(String, Vec<u8>)>)> =
+        let entries: Vec<StreamEntry> =
             redis::cmd("XRANGE").arg(&key).arg("1-1").arg("1-1").query(&mut scene.raw).unwrap();
         entries.into_iter().next().map(|(id, fields)| (id, fields[0].1.clone())).unwrap()
     };
@@ -178,7 +181,7 @@ async fn forged_changes_are_not_heard() {
     stored(scene.store(), victim, 1).await;
     heard.wait_for(Change::Rebound { session: victim, epoch: epoch(1) }).await;
     // A re-binding, sealed by the gateway itself, copied to where revocations stand.
-    let entries: Vec<(String, Vec<(String, Vec<u8>)>)> = redis::cmd("XRANGE")
+    let entries: Vec<StreamEntry> = redis::cmd("XRANGE")
         .arg("holdfast:rebound:{changes}")
         .arg("-")
         .arg("+")

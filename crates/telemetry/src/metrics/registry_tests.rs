@@ -1,6 +1,7 @@
 use super::*;
 use crate::metrics::{
-    ConfigMetrics, DrainPhase, EdgeMetrics, McpMetrics, ProcessMetrics, RouteMetrics, UpstreamMetrics,
+    ConfigMetrics, DrainPhase, EdgeMetrics, McpMetrics, PeerMetrics, ProcessMetrics, RouteMetrics,
+    StoreLinkMetrics, StoreMetrics, UpstreamMetrics,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -28,6 +29,7 @@ fn what_a_room_counts_is_on_the_page() {
 fn every_series_of_every_room_is_there_before_the_first_event() {
     let registry = registry();
     let upstream = UpstreamMetrics::new(&registry, "u");
+    let store = StoreLinkMetrics::new(&registry);
     let _rooms = (
         ConfigMetrics::new(&registry),
         ProcessMetrics::new(&registry),
@@ -35,6 +37,9 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
         EdgeMetrics::certificate(&registry, "server", "/cert.pem"),
         RouteMetrics::new(&registry, "r"),
         McpMetrics::new(&registry, "m"),
+        PeerMetrics::new(&registry),
+        StoreMetrics::new(&registry),
+        store.server("127.0.0.1:6379"),
         upstream.endpoint("http://10.0.0.1:80"),
         crate::access::AccessMetrics::new(&registry),
     );

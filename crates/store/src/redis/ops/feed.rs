@@ -11,7 +11,7 @@ use crate::{StoreError, StoreErrorKind, sinks::unix_now};
 use holdfast_telemetry::{StorePart, StoreValue};
 use redis::Value;
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -81,6 +81,7 @@ impl Core {
             self.metrics.resyncs.inc();
             self.sinks.tell(Change::Resync);
         }
+        self.feed_complete.store(read.is_ok() && position.complete, Ordering::Relaxed);
     }
 
     async fn read_to_end(&self, position: &mut Position) -> Result<(), StoreError> {

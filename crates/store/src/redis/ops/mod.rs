@@ -15,9 +15,9 @@ mod sealer;
 pub use keys::reference_page;
 
 use self::{keys::Names, outbox::Outbox, sealer::Sealer};
-use super::{Command, Link, LinkView};
+use super::{Command, Link};
 use crate::{
-    StoreError, StoreErrorKind,
+    StoreError, StoreErrorKind, StoreView,
     seam::{Answer, Limits, Sink},
     sinks::Sinks,
 };
@@ -26,7 +26,10 @@ use holdfast_telemetry::{StoreMetrics, StorePart, StoreResult};
 use redis::Value;
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
@@ -46,6 +49,8 @@ pub(crate) struct Core {
     metrics: Arc<StoreMetrics>,
     sinks: Sinks,
     outbox: Outbox,
+    /// All that still matters has been heard.
+    feed_complete: AtomicBool,
     /// Wakes the follower: there is something to tell, or somebody new who listens.
     wake: Notify,
 }
@@ -68,6 +73,7 @@ impl Data {
             metrics: Arc::clone(metrics),
             sinks: Sinks::default(),
             outbox: Outbox::new(limits.sessions),
+            feed_complete: AtomicBool::new(false),
             wake: Notify::new(),
         });
         let follower = control.spawn(feed::follow(Arc::clone(&core))).abort_handle();
@@ -75,8 +81,12 @@ impl Data {
     }
 
     /// A look at the link.
-    pub(crate) fn view(&self) -> LinkView {
-        self.core.link.view()
+    pub(crate) fn view(&self) -> StoreView {
+        StoreView {
+            link: Some(self.core.link.view()),
+            feed_complete: self.core.feed_complete.load(Ordering::Relaxed),
+            changes_pending: self.core.outbox.len(),
+        }
     }
 
     pub(crate) fn rekey(&self, ring: Arc<KeyRing>) {

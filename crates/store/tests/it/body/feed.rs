@@ -44,6 +44,7 @@ pub(crate) async fn changes_reach_everybody_and_late_comers(world: &World) {
     let (b, b_feed) = Heard::listen(&world.b);
     a.wait_for(Change::Resync).await;
     b.wait_for(Change::Resync).await;
+    eventually("the operator sees a feed that is complete", async || world.a.view().feed_complete).await;
 
     let revoked = Change::Revoked { session: session(), expires: in_an_hour() };
     let Change::Revoked { session: ended, expires } = revoked else { unreachable!() };
