@@ -34,6 +34,13 @@ pub struct Target {
     pub source: Option<IpAddr>,
 }
 
+impl Target {
+    /// A gateway with the MCP server `tools` and the route `/plain`.
+    pub fn gateway(address: SocketAddr) -> Self {
+        Self { address, mcp: "/mcp/tools".to_owned(), plain: "/plain".to_owned(), source: None }
+    }
+}
+
 /// How many clients of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mix {

@@ -100,13 +100,7 @@ async fn endpoints_come_and_go_with_their_name_and_outlive_the_server() -> Resul
     dns.set(NAME, &[address(1)]).await?;
     let gateway = Gateway::start(&config(&dns, replicas[0].address().port())).await?;
     endpoints(&gateway, 1.0).await?;
-    let target = Target {
-        address: gateway.address,
-        mcp: "/mcp/tools".to_owned(),
-        plain: "/plain".to_owned(),
-        source: None,
-    };
-    let crowd = Crowd::start(&target, MIX).await?;
+    let crowd = Crowd::start(&Target::gateway(gateway.address), MIX).await?;
     serves(&gateway, "plain", 1).await?;
     serves(&gateway, "tools", 1).await?;
 

@@ -45,8 +45,14 @@ async fn replicas() -> Result<[Fixture; 2]> {
     Ok([one, two])
 }
 
-fn target(address: SocketAddr) -> Target {
-    Target { address, mcp: "/mcp/tools".to_owned(), plain: "/plain".to_owned(), source: None }
+/// Ends the crowd, prints what it saw, and fails with the log if anything failed.
+async fn nobody_noticed(title: &str, crowd: Crowd, log: impl FnOnce() -> String) -> Result {
+    let tallies = crowd.finish().await?;
+    load::print(title, &tallies.all());
+    load::total_of(title, &tallies.all());
+    let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
+    assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), log());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +61,7 @@ async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_f
     let replicas = replicas().await?;
     let mut gateways = [Gateway::start(&config(&replicas)).await?, Gateway::start(&config(&replicas)).await?];
     let haproxy = Haproxy::start(&[gateways[0].address, gateways[1].address]).await?;
-    let crowd = Crowd::start(&target(haproxy.address), MIX).await?;
+    let crowd = Crowd::start(&Target::gateway(haproxy.address), MIX).await?;
     for round in 0..rounds {
         // A share of the load before each stop, so that sessions and connections are in use on both sides.
         crowd.safe_requests(requests * (round + 1) / (rounds + 1), BETWEEN).await?;
@@ -68,13 +74,7 @@ async fn alone_gateways_stop_one_after_the_other_behind_haproxy_and_no_request_f
         haproxy.up(index).await?;
     }
     crowd.safe_requests(requests, BETWEEN).await?;
-    let tallies = crowd.finish().await?;
-    let title = format!("{rounds} gateways drained behind HAProxy");
-    load::print(&title, &tallies.all());
-    load::total_of(&title, &tallies.all());
-    let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
-    assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), haproxy.log());
-    Ok(())
+    nobody_noticed(&format!("{rounds} gateways drained behind HAProxy"), crowd, || haproxy.log()).await
 }
 
 #[tokio::test]
@@ -127,18 +127,13 @@ async fn alone_reloads_under_load_fail_no_request() -> Result {
     let replicas = replicas().await?;
     let gateway = Gateway::start(&variant(&replicas, 0)).await?;
     let first = generation(&gateway).await?;
-    let crowd = Crowd::start(&target(gateway.address), MIX).await?;
+    let crowd = Crowd::start(&Target::gateway(gateway.address), MIX).await?;
     for turn in 1..=reloads {
         gateway.rewrite(&variant(&replicas, turn))?;
         let (status, body) = gateway.admin_post("/reload").await?;
         assert_eq!(status, 200, "reload {turn}: {body}");
     }
-    let tallies = crowd.finish().await?;
-    let title = format!("{reloads} reloads");
-    load::print(&title, &tallies.all());
-    load::total_of(&title, &tallies.all());
-    let bad: u64 = tallies.all().iter().map(|tally| tally.bad()).sum();
-    assert_eq!(bad, 0, "{:#?}\n{}", tallies.safe_failures(), gateway.log());
+    nobody_noticed(&format!("{reloads} reloads"), crowd, || gateway.log()).await?;
     let reached = generation(&gateway).await?;
     assert!((reached - first - f64::from(u32::try_from(reloads)?)).abs() < 0.5, "from {first} to {reached}");
     Ok(())
@@ -149,7 +144,7 @@ async fn a_bad_reload_is_refused_with_a_message_and_changes_nothing() -> Result 
     let replicas = replicas().await?;
     let gateway = Gateway::start(&config(&replicas)).await?;
     let first = generation(&gateway).await?;
-    let crowd = Crowd::start(&target(gateway.address), MIX).await?;
+    let crowd = Crowd::start(&Target::gateway(gateway.address), MIX).await?;
     for (bad, named) in [
         ("routing: {strategy: fastest}\n", "fastest"),
         ("no_such_key: 1\n", "no_such_key"),

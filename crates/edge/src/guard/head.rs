@@ -96,15 +96,16 @@ impl HeadScan {
         let clean_to = self.clean_to(bytes);
         while let Some(at) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let lf = self.scanned + at;
+            // Before anything is said of the line: in pieces, it would be too long before its end came.
+            if lf >= limits.bytes {
+                return Err(Violation::HeadTooLarge);
+            }
             if lf == self.line || bytes[lf - 1] != b'\r' {
                 return Err(Violation::BareLf);
             }
             let line = &bytes[self.line..lf - 1];
             self.scanned = lf + 1;
             self.line = lf + 1;
-            if self.line > limits.bytes {
-                return Err(Violation::HeadTooLarge);
-            }
             if lf >= clean_to {
                 check_bytes(line)?;
             }

@@ -33,6 +33,13 @@ fn positions_follow_the_message() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_nothing_else() {
+    let head = format!("GET / HTTP/1.1\r\nx: {}\nhost: t\r\n\r\n", "y".repeat(1024));
+    assert_eq!(violation(&head), Some(Violation::HeadTooLarge), "not the bare LF that follows");
+    fuzz_guard(head.as_bytes());
+}
+
+#[test]
 fn nothing_passes_between_an_upgrade_and_its_answer() {
     let upgrade = b"GET / HTTP/1.1\r\nhost: t\r\nupgrade: x\r\n\r\nrest";
     let mut granted = guard();
