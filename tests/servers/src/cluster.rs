@@ -137,10 +137,19 @@ impl Cluster {
                         && info.contains("cluster_slots_ok:16384")
                         && info.contains("cluster_known_nodes:6")
                 });
+                let slots = node.command(&["CLUSTER", "SLOTS"]);
+                let paired = matches!(slots, Ok(Value::Array(rows)) if rows.iter().all(has_replica));
                 let replica = node.info("role").is_ok_and(|role| role == "slave");
-                whole && (!replica || node.info("master_link_status").is_ok_and(|status| status == "up"))
+                whole
+                    && paired
+                    && (!replica || node.info("master_link_status").is_ok_and(|status| status == "up"))
             };
             self.nodes.iter().all(well).then_some(())
         })
     }
+}
+
+/// Whether a row of `CLUSTER SLOTS` names a master and its replica.
+fn has_replica(row: &Value) -> bool {
+    matches!(row, Value::Array(row) if row.len() == 4)
 }

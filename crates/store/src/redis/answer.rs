@@ -103,12 +103,19 @@ impl Answer {
                 failed(StoreErrorKind::Full, "the server's memory is full")
             }
             _ if details.contains("-READONLY") => Self::Later(Later::ReadOnly),
-            _ if details.contains("NOPERM") || details.contains("ACL failure in script") => {
+            _ if is_denied_in_script(details) => {
                 failed(StoreErrorKind::Denied, "an access rule of the server forbids it")
             }
             _ => failed(StoreErrorKind::Protocol, "the server refused the command"),
         }
     }
+}
+
+/// The words of Redis 6 and 7, which give no code for it.
+fn is_denied_in_script(details: &str) -> bool {
+    ["NOPERM", "ACL failure in script", "The user executing the script can't"]
+        .iter()
+        .any(|words| details.contains(words))
 }
 
 /// What a broken connection, or a failed set-up of one, amounts to. Its text never goes on.

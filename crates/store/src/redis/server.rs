@@ -89,6 +89,12 @@ impl Server {
     pub(crate) async fn attempt(&self, packed: &Packed, until: Instant) -> Result<Vec<Answer>, StoreError> {
         let core = &*self.core;
         let began = Instant::now();
+        if began >= until {
+            return Err(StoreError::new(
+                StoreErrorKind::Timeout,
+                "the deadline had passed before it was sent",
+            ));
+        }
         let mut permit = core
             .state
             .admit(began, &mut Rng::new())

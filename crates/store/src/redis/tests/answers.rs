@@ -44,6 +44,7 @@ fn each_refusal_has_its_kind() {
         ("WRONGPASS invalid username-password pair", StoreErrorKind::Denied),
         ("NOPERM this user has no permissions", StoreErrorKind::Denied),
         ("ERR ACL failure in script: this user has no permissions", StoreErrorKind::Denied),
+        ("ERR The user executing the script can't run this command or subcommand", StoreErrorKind::Denied),
         ("NOREPLICAS Not enough good replicas to write.", StoreErrorKind::ReadOnly),
         ("MISCONF Errors writing to the AOF file", StoreErrorKind::ReadOnly),
         ("WRONGTYPE Operation against a key", StoreErrorKind::Protocol),

@@ -158,14 +158,17 @@ async fn a_slot_migrates_under_load_and_nothing_fails() {
             let mut rng = fastrand::Rng::with_seed(reader);
             while !stop.load(Ordering::Relaxed) {
                 let (a, b) = (rng.usize(..KEYS), rng.usize(..KEYS));
-                assert_eq!(world.get(&key(a)).await.unwrap(), bulk(&a.to_string()));
-                // Two keys of which one has moved: TRYAGAIN until the other has, too.
-                let keys = vec![key(a).into_bytes(), key(b).into_bytes()];
-                let command = Command::script(&BOTH, keys, Vec::new()).repeatable();
-                let until = Instant::now() + LONG;
-                let pair = world.link.run(key(a).as_bytes(), command, until).await.unwrap();
-                assert_eq!(pair, Value::Array(vec![bulk(&a.to_string()), bulk(&b.to_string())]));
-                done.fetch_add(2, Ordering::Relaxed);
+                if reader % 2 == 0 {
+                    assert_eq!(world.get(&key(a)).await.unwrap(), bulk(&a.to_string()));
+                } else {
+                    // Two keys of which one has moved: TRYAGAIN until the other has, too.
+                    let keys = vec![key(a).into_bytes(), key(b).into_bytes()];
+                    let command = Command::script(&BOTH, keys, Vec::new()).repeatable();
+                    let until = Instant::now() + LONG;
+                    let pair = world.link.run(key(a).as_bytes(), command, until).await.unwrap();
+                    assert_eq!(pair, Value::Array(vec![bulk(&a.to_string()), bulk(&b.to_string())]));
+                }
+                done.fetch_add(1, Ordering::Relaxed);
             }
         })
     });

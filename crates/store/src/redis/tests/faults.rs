@@ -222,8 +222,8 @@ async fn a_full_server_refuses_writes_reads_on_and_stays_admitted() {
     }
     assert_eq!(full.map(|error| error.kind()), Some(StoreErrorKind::Full));
     let keys = vec![b"b".to_vec(), b"n".to_vec()];
-    let script =
-        world.run("b", Command::script(&SET_AND_COUNT, keys, vec![b"x".to_vec()])).await.unwrap_err();
+    let fill = Command::script(&SET_AND_COUNT, keys, vec![big.clone().into_bytes()]);
+    let script = world.run("b", fill).await.unwrap_err();
     assert_eq!(script.kind(), StoreErrorKind::Full, "in a script too");
     for _ in 0..10 {
         assert!(world.set("more", &big).await.is_err());

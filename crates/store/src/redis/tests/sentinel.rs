@@ -6,7 +6,7 @@ use holdfast_test_servers::{Options, Sentinel};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,14 +16,21 @@ fn block(all: &Sentinel) -> String {
 }
 
 /// Writes all the time, ten at once; when each write succeeded, and the kinds of those that did not.
-async fn load(world: Arc<World>, stop: Arc<AtomicBool>) -> (Vec<Instant>, Vec<StoreErrorKind>) {
+async fn load(
+    world: Arc<World>,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+) -> (Vec<Instant>, Vec<StoreErrorKind>) {
     let writers = (0..10).map(|n| {
-        let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
+        let (world, stop, count) = (Arc::clone(&world), Arc::clone(&stop), Arc::clone(&count));
         tokio::spawn(async move {
             let (mut good, mut bad) = (Vec::new(), Vec::new());
             while !stop.load(Ordering::Relaxed) {
                 match world.set(&format!("load{n}"), "1").await {
-                    Ok(_) => good.push(Instant::now()),
+                    Ok(_) => {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        good.push(Instant::now());
+                    }
                     Err(error) => bad.push(error.kind()),
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -48,8 +55,9 @@ async fn the_master_is_killed_under_load_and_the_new_one_is_found() {
     world.writes("a").await;
     let first = world.link.view().servers[0].address.clone();
     let stop = Arc::new(AtomicBool::new(false));
-    let loading = tokio::spawn(load(Arc::clone(&world), Arc::clone(&stop)));
-    until("the load is on", async || (world.link.view().sockets == 2).then_some(())).await;
+    let good = Arc::new(AtomicUsize::new(0));
+    let loading = tokio::spawn(load(Arc::clone(&world), Arc::clone(&stop), Arc::clone(&good)));
+    until("the load is on", async || (good.load(Ordering::Relaxed) > 500).then_some(())).await;
     let killed = Instant::now();
     let old = all.kill_master().unwrap();
     until("the link has another master", async || {
@@ -58,6 +66,8 @@ async fn the_master_is_killed_under_load_and_the_new_one_is_found() {
     .await;
     let took = world.writes("a").await;
     let back = killed.elapsed();
+    let before = good.load(Ordering::Relaxed);
+    until("the load goes on", async || (good.load(Ordering::Relaxed) > before + 500).then_some(())).await;
     stop.store(true, Ordering::Relaxed);
     let (good, bad) = loading.await.unwrap();
     let first_good = good.iter().find(|at| **at > killed + Duration::from_millis(50)).map(|at| *at - killed);
