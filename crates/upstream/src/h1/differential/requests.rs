@@ -142,10 +142,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_write_the_same(asked in asked()) {
+    fn both_write_the_same(mut asked in asked()) {
         // hyper drops a body of unknown length that goes with GET; ours sends it. And ours says that a POST or PUT has no body.
-        let unknown = matches!(asked.body, Body::Stream(..));
-        prop_assume!(!(unknown && asked.method == Method::GET));
+        if asked.method == Method::GET && matches!(asked.body, Body::Stream(..)) {
+            asked.body = Body::Empty;
+        }
         let (hyper, ours) = run(both(&asked));
         let (mut hyper, ours) = (parts(&hyper), parts(&ours));
         if matches!(asked.body, Body::Empty) && matches!(asked.method, Method::POST | Method::PUT) {
