@@ -129,4 +129,14 @@ mod tests {
             assert!(!why.contains("secret"), "{why}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(redis|rediss|valkey)://[a-z0-9:@%/.\\[\\]-]{0,40}|.{0,40}") {
+            if let Ok(url) = RedisUrl::parse(&text) {
+                let port = url.address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+                proptest::prop_assert!(matches!(port, Some(Ok(1..))));
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Real Redis servers for tests: one server, a master behind sentinels, a cluster; a proxy that delays and cuts; certificates.
 //!
+//! `HOLDFAST_REDIS_SERVER` names another program than `redis-server`, such as a Valkey.
 //! Everything blocks, listens on free ports of the loopback interface only, and is killed by its process id when dropped.
 
 mod certificates;

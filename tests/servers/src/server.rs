@@ -247,7 +247,10 @@ impl Server {
 fn launch(options: &Options, port: u16, folder: &Path) -> Result<Process> {
     let redis = match &options.program {
         Some(program) => program.clone(),
-        None => program("redis-server")?,
+        None => match std::env::var_os("HOLDFAST_REDIS_SERVER") {
+            Some(program) => PathBuf::from(program),
+            None => program("redis-server")?,
+        },
     };
     let mut command = Command::new(redis);
     if let Some(config) = &options.sentinel_config {

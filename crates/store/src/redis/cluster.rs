@@ -118,8 +118,8 @@ impl Shared {
         Arc::clone(view.servers.entry(address.clone()).or_insert_with(start))
     }
 
-    /// Reads the map from one connected server after another until one knows it. `false` = nobody does.
-    async fn refresh(&self) -> bool {
+    /// Reads the map from one connected server after another until one knows it.
+    async fn refresh(&self) -> Refreshed {
         let mut servers: Vec<_> = self.view.lock().servers.values().cloned().collect();
         fastrand::shuffle(&mut servers);
         for server in servers {
@@ -129,14 +129,14 @@ impl Shared {
             let answer = timeout(self.settings.connect_timeout, connection.send(&question)).await;
             let Ok(Ok(value @ Value::Array(_))) = answer else { continue };
             if let Some(map) = SlotMap::read(&value, &connection.address).filter(|map| !map.is_empty()) {
-                self.adopt(map);
-                return true;
+                return if self.adopt(map) { Refreshed::Changed } else { Refreshed::Same };
             }
         }
-        false
+        Refreshed::Unknown
     }
 
-    fn adopt(&self, map: SlotMap) {
+    /// Whether it says anything new.
+    fn adopt(&self, map: SlotMap) -> bool {
         let mut view = self.view.lock();
         let known = !view.map.is_empty();
         let changed = !map.same_masters(&view.map);
@@ -161,11 +161,7 @@ impl Shared {
         drop(view);
         // Operations under way keep theirs until they end.
         drop(dropped);
-    }
-
-    /// Whether any server is connected.
-    fn reachable(&self) -> bool {
-        self.view.lock().servers.values().any(|server| server.connected().is_some())
+        changed
     }
 
     /// Whether the last attempt to connect failed with every server.
@@ -176,19 +172,34 @@ impl Shared {
 
 /// Reads the map when it is wrong, and now and then.
 async fn keep_map(shared: Weak<Shared>) {
+    // Readings that told nothing new: a lost shard is reported all the time.
+    let mut in_vain = 0;
     loop {
         let Some(here) = shared.upgrade() else { return };
         let found = here.refresh().await;
-        if !found && here.lost() {
+        if found == Refreshed::Unknown && here.lost() {
             // The servers of the old map are all gone: the seeds may know others.
             here.add_seeds();
         }
-        // Not more often than this, whatever is reported meanwhile.
-        sleep(SETTLE_PAUSE.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-        if found {
+        in_vain = if found == Refreshed::Changed { 0 } else { in_vain + 1 };
+        sleep(gap(in_vain)).await;
+        if found != Refreshed::Unknown {
             let _ = timeout(REFRESH.mul_f64(0.75 + 0.25 * fastrand::f64()), here.stale.notified()).await;
-        } else if here.reachable() {
-            sleep(SETTLE_PAUSE).await;
         }
     }
+}
+
+/// What a reading of the map told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refreshed {
+    Changed,
+    Same,
+    Unknown,
+}
+
+/// Not more often than this, whatever is reported meanwhile: a pause that doubles up to half a second, with jitter.
+fn gap(in_vain: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_millis(500);
+    let most = SETTLE_PAUSE.saturating_mul(1 << in_vain.min(8)).min(LONGEST);
+    most.mul_f64(0.5 + 0.5 * fastrand::f64())
 }

@@ -90,15 +90,16 @@ impl Connection {
                 StoreConnect::Timeout,
             )
         };
-        timeout_at(until, Self::set_up(login, address, permit)).await.map_err(|_| late())?
+        timeout_at(until, Self::set_up(settings, login, address, permit)).await.map_err(|_| late())?
     }
 
     async fn set_up(
+        settings: &Settings,
         login: &Login,
         address: &Address,
         permit: OwnedSemaphorePermit,
     ) -> Result<Self, NotConnected> {
-        let stream = dial(login, address).await?;
+        let stream = dial(login, address, settings.names(address)).await?;
         let peer =
             stream.peer_addr().map_err(|e| NotConnected::failed("the connection broke").because(&e))?;
         let Some(tls) = &login.tls else { return Self::log_in(login, address, peer, stream, permit).await };
@@ -199,7 +200,7 @@ impl Connection {
 }
 
 /// Resolves the name and connects to the first address that answers.
-async fn dial(login: &Login, address: &Address) -> Result<TcpStream, NotConnected> {
+async fn dial(login: &Login, address: &Address, configured: bool) -> Result<TcpStream, NotConnected> {
     let found = tokio::net::lookup_host((&*address.host, address.port)).await;
     let found =
         found.map_err(|e| NotConnected::failed("the name of the server cannot be resolved").because(&e))?;
@@ -213,8 +214,8 @@ async fn dial(login: &Login, address: &Address) -> Result<TcpStream, NotConnecte
             );
             continue;
         }
-        if is_metadata(place.ip()) && address.ip() != Some(place.ip()) {
-            last = NotConnected::failed("the name leads to a link-local address");
+        if is_metadata(place.ip()) && !(configured && address.ip() == Some(place.ip())) {
+            last = NotConnected::failed("the address is link-local and not configured");
             continue;
         }
         match TcpStream::connect(place).await {

@@ -103,7 +103,8 @@ impl Server {
         let connection = match core.connection(until).await {
             Ok(connection) => connection,
             Err(error) => {
-                core.failed(permit, FailureKind::Connect, began);
+                let late = error.kind() == StoreErrorKind::Timeout;
+                core.failed(permit, if late { FailureKind::Timeout } else { FailureKind::Connect }, began);
                 return Err(error);
             }
         };

@@ -108,6 +108,12 @@ impl Settings {
         })
     }
 
+    /// Whether the operator wrote this address down; others come from sentinels and clusters.
+    pub(crate) fn names(&self, address: &Address) -> bool {
+        let sentinels = self.sentinel.as_ref().map_or(&[][..], |sentinel| &sentinel.addresses);
+        self.addresses.iter().chain(sentinels).any(|known| known == address)
+    }
+
     /// How a server is judged: it is refused after five failures in a row, or half of twenty, for a second at first and five at most, and
     /// at once no more when a probe reaches it. While it is tried, sixteen operations may do so together.
     pub(crate) fn policy() -> EndpointPolicy {

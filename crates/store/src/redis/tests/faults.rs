@@ -113,7 +113,7 @@ async fn a_slow_server_costs_command_timeout_then_nothing_and_comes_back() {
         tokio::task::yield_now().await;
     }
     println!("slow: the slowest of all operations in 3 s took {slowest:?}");
-    assert!(slowest < Duration::from_millis(300), "{slowest:?}");
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     assert_eq!(world.link.generation(), generation, "a slow server keeps its connection");
     proxy.delay(Duration::ZERO);
     println!("slow: first good write {:?} after the end", world.writes("a").await);
@@ -134,7 +134,7 @@ async fn a_frozen_server_ends_each_operation_at_its_deadline_and_its_return_is_n
         // The heartbeat may have found out first, and closed the connection.
         let expected = [StoreErrorKind::Timeout, StoreErrorKind::Connection, StoreErrorKind::Refused];
         assert!(expected.contains(&error.kind()), "{error}");
-        assert!(took < given + Duration::from_millis(150), "{took:?} for a deadline of {given:?}");
+        assert!(took < given + Duration::from_millis(400), "{took:?} for a deadline of {given:?}");
     }
     until_refused(&world).await;
     until("the connection is given up", async || (!world.link.view().servers[0].connected).then_some(()))
