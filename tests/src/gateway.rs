@@ -3,7 +3,7 @@
 use crate::{Result, metrics::Metrics, place, process::Process};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::{Request, client::conn::http1};
+use hyper::{Method, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -162,10 +162,24 @@ impl Gateway {
 
     /// `POST` to the admin socket: the status and the body of the answer.
     pub async fn admin_post(&self, path: &str) -> Result<(u16, String)> {
+        self.admin(Method::POST, path).await
+    }
+
+    /// What it says of itself on `/status`.
+    pub async fn status(&self) -> Result<Value> {
+        let (status, body) = self.admin(Method::GET, "/status").await?;
+        if status != 200 {
+            return Err(format!("/status was answered {status}: {body}").into());
+        }
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    async fn admin(&self, method: Method, path: &str) -> Result<(u16, String)> {
         let socket = UnixStream::connect(self.socket()).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         let driver = tokio::spawn(connection);
-        let request = Request::post(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.body(Empty::<Bytes>::new())?;
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();

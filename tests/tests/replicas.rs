@@ -199,6 +199,18 @@ async fn a_session_ended_at_one_replica_is_ended_at_the_other() -> Result {
         let server = Fixture::start(Options::named("one")).await?;
         let (replicas, _redis) = pair(&[&server], common).await?;
         let [a, b] = replicas.gateways() else { unreachable!("two replicas") };
+        let status = a.status().await?;
+        match common {
+            Common::Redis => {
+                assert_eq!((&status["store"]["mode"], &status["replicas"]), (&json!("single"), &json!(null)));
+                assert_eq!(status["store"]["servers"][0]["role"], "master", "{status}");
+            }
+            Common::Channel => {
+                assert_eq!(status["store"]["mode"], "memory");
+                let others = status["replicas"]["others"].as_array().ok_or("no others")?;
+                assert!(others.iter().any(|other| other["state"] == "living"), "{status}");
+            }
+        }
         let mut client = Client::new(a.address, "/mcp/tools", Era::Legacy);
         client.open().await?;
         client.list_tools().await?;

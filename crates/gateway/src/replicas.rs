@@ -5,6 +5,7 @@ use crate::runtime::{BuildError, Runtime, Shared};
 use holdfast_config::Config;
 use holdfast_mcp::Replica;
 use holdfast_peers::{Parts, PeerView, Peers, ReplicaId};
+use holdfast_store::ServerView;
 use holdfast_telemetry::metrics::PeerMetrics;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,6 +44,23 @@ impl Gateway {
         Ok(())
     }
 
+    /// `/status`: what replicas share, and whether they can.
+    pub(crate) fn store(&self) -> Value {
+        let view = self.shared.store.view();
+        let Some(link) = &view.link else { return json!({ "mode": "memory" }) };
+        let servers: Vec<Value> = link.servers.iter().map(server).collect();
+        json!({
+            "mode": link.mode,
+            "servers": servers,
+            "sockets": link.sockets,
+            "pool_size": link.pool_size,
+            "connections_made": link.generation,
+            "feed_complete": view.feed_complete,
+            "changes_pending": view.changes_pending,
+            "advice": link.advice,
+        })
+    }
+
     /// `/status`: this replica and the others.
     pub(crate) fn replicas(&self) -> Value {
         let Some(peers) = &self.peers else { return Value::Null };
@@ -54,6 +72,18 @@ impl Gateway {
             "others": others,
         })
     }
+}
+
+fn server(view: &ServerView) -> Value {
+    json!({
+        "address": view.address,
+        "connected": view.connected,
+        "role": view.role,
+        "breaker": view.breaker,
+        "version": view.version,
+        "replicas": view.replicas,
+        "last_error": view.last_error,
+    })
 }
 
 fn peer(view: &PeerView) -> Value {

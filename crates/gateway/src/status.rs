@@ -34,6 +34,7 @@ impl Gateway {
             "zone": runtime.config.ha.zone,
             "listeners": listeners,
             "replicas": self.replicas(),
+            "store": self.store(),
             "upstreams": upstreams,
         })
     }
