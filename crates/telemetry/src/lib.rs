@@ -20,6 +20,6 @@ pub use access::{
 pub use logging::{LogControl, init_logging};
 pub use metrics::{
     ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, PeerMetrics,
-    Registry, RouteMetrics, StoreConnect, StoreDetour, StoreLinkMetrics, StoreMetrics, StorePart, StoreResult,
-    StoreServerMetrics, StoreValue, UpstreamMetrics,
+    Registry, RouteMetrics, StoreConnect, StoreDetour, StoreLinkMetrics, StoreMetrics, StorePart,
+    StoreResult, StoreServerMetrics, StoreValue, UpstreamMetrics,
 };
