@@ -65,7 +65,10 @@ impl Inner {
                 // No map yet, or nobody has this slot.
                 self.stale();
                 if !settle(until).await {
-                    return Err(StoreError::new(StoreErrorKind::Connection, "no server has the slot of this key"));
+                    return Err(StoreError::new(
+                        StoreErrorKind::Connection,
+                        "no server has the slot of this key",
+                    ));
                 }
                 continue;
             };
