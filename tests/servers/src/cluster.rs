@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+/// Times that a node is started anew because somebody took its ports.
+const PORTS_TRIED: usize = 5;
 /// Time the nodes get to agree.
 const FORM: Duration = Duration::from_secs(30);
 
@@ -30,15 +32,15 @@ impl Cluster {
     /// The same with options of every node.
     pub fn start_with(options: &Options) -> Result<Self> {
         let node = || {
-            let bus = free_port()?.to_string();
-            Server::start(
-                &options
-                    .clone()
-                    .arg("--cluster-enabled", "yes")
-                    .arg("--cluster-node-timeout", "1000")
-                    .arg("--cluster-require-full-coverage", "no")
-                    .arg("--cluster-port", &bus),
-            )
+            let mut last = None;
+            for _ in 0..PORTS_TRIED {
+                match start_node(options) {
+                    // Its second port, for the other nodes, may have been taken meanwhile.
+                    Err(why) if why.to_string().contains("in use") => last = Some(why),
+                    done => return done,
+                }
+            }
+            Err(last.unwrap_or_else(|| "no port".into()))
         };
         let cluster = Self { nodes: (0..6).map(|_| node()).collect::<Result<_>>()? };
         let mut command = Command::new(program("redis-cli")?);
@@ -147,6 +149,18 @@ impl Cluster {
             self.nodes.iter().all(well).then_some(())
         })
     }
+}
+
+fn start_node(options: &Options) -> Result<Server> {
+    let bus = free_port()?.to_string();
+    Server::start(
+        &options
+            .clone()
+            .arg("--cluster-enabled", "yes")
+            .arg("--cluster-node-timeout", "1000")
+            .arg("--cluster-require-full-coverage", "no")
+            .arg("--cluster-port", &bus),
+    )
 }
 
 /// Whether a row of `CLUSTER SLOTS` names a master and its replica.

@@ -57,11 +57,16 @@ async fn a_connection_that_is_reset_is_made_again_and_repeatable_work_is_repeate
     let proxy = Proxy::start(server.port()).unwrap();
     let world = World::open(&format!("addresses: '{}'", proxy.address()));
     world.writes("a").await;
-    for _ in 0..5 {
-        proxy.delay(Duration::from_millis(50));
-        let waiting = world.set("a", "2");
+    for round in 2..7 {
+        proxy.delay(Duration::from_millis(200));
+        let value = round.to_string();
+        let waiting = world.set("a", &value);
         let cut = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // The server has it; its answer is on its way.
+            until("the server has it", async || {
+                (server.command(&["GET", "a"]).unwrap() == bulk(&value)).then_some(())
+            })
+            .await;
             proxy.delay(Duration::ZERO);
             proxy.cut();
         };
