@@ -4,7 +4,7 @@
 //! [`body`] and [`chunks`] take bodies apart, [`outgoing`] frames what is sent, [`life`] is the table of what may happen to
 //! an exchange and when its connection may carry another. [`connection`] moves bytes between them and a socket.
 //!
-//! An upstream is not trusted: whatever could be read in two ways is a [`Fault`], the connection is closed, and nothing
+//! An upstream is not trusted: whatever could be read in two ways is a [`Fault`](fault::Fault), the connection is closed, and nothing
 //! of the message reaches a client.
 
 mod body;
