@@ -16,18 +16,24 @@ use std::{
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    pid_file: PathBuf,
 }
 
 impl Process {
-    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Result<Self> {
+    /// `pid_file`: the program writes its id there. The child may be a wrapper around it, such as `faketime`.
+    pub(crate) fn start(command: &mut Command, log: PathBuf, pid_file: PathBuf) -> Result<Self> {
+        // One of an earlier run would name somebody else.
+        let _ = std::fs::remove_file(&pid_file);
         let out = File::options().create(true).append(true).open(&log)?;
         let error = out.try_clone()?;
         let child = command.stdin(Stdio::null()).stdout(out).stderr(error).spawn();
-        Ok(Self { child: child.map_err(|why| format!("cannot start {command:?}: {why}"))?, log })
+        Ok(Self { child: child.map_err(|why| format!("cannot start {command:?}: {why}"))?, log, pid_file })
     }
 
+    /// Id of the program itself.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        let written = std::fs::read_to_string(&self.pid_file).ok();
+        written.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| self.child.id())
     }
 
     pub(crate) fn log(&self) -> String {
@@ -39,12 +45,17 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result {
-        signal::kill(Pid::from_raw(self.child.id().cast_signed()), signal)
-            .map_err(|why| format!("cannot send {signal} to process {}: {why}", self.child.id()).into())
+        let id = self.id();
+        signal::kill(Pid::from_raw(id.cast_signed()), signal)
+            .map_err(|why| format!("cannot send {signal} to process {id}: {why}").into())
     }
 
     /// SIGKILL, and waits until the kernel has taken the process away.
     pub(crate) fn kill(&mut self) -> Result {
+        // After its end the id may be somebody else's.
+        if !self.has_ended() && self.id() != self.child.id() {
+            self.signal(Signal::SIGKILL)?;
+        }
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -278,5 +278,7 @@ fn launch(options: &Options, port: u16, folder: &Path) -> Result<Process> {
             .arg(certificates.ca());
     }
     command.args(&options.args);
-    Process::start(&mut command, folder.join(LOG))
+    let pid_file = folder.join("pid");
+    command.arg("--pidfile").arg(&pid_file);
+    Process::start(&mut command, folder.join(LOG), pid_file)
 }

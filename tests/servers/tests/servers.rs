@@ -27,6 +27,24 @@ fn a_server_is_killed_restarted_flushed_and_ends_with_its_owner() {
 }
 
 #[test]
+fn a_server_behind_a_wrapper_ends_with_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = folder.path().join("wrapper");
+    // Not `exec`: the server is a child of what we start.
+    std::fs::write(&wrapper, "#!/bin/sh\nredis-server \"$@\"\nexit $?\n").unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::start(&Options::new().program(&wrapper)).unwrap();
+    assert_eq!(server.info("process_id").unwrap(), server.id().to_string());
+    let port = server.port();
+    drop(server);
+    until("nobody listens", Duration::from_secs(5), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn options_take_effect() {
     let server = Server::start(&Options::new().password("p").user("u on >q ~* +get")).unwrap();
     assert_eq!(server.info("role").unwrap(), "master");
