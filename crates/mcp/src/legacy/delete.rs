@@ -10,7 +10,6 @@ use crate::{
     errors::{McpError, Problem},
     reply,
     state::Full,
-    token::unix_now,
 };
 use holdfast_edge::Body;
 use http::{Response, StatusCode};
@@ -24,14 +23,12 @@ pub(crate) async fn delete(caller: &Caller) -> Response<Body> {
     };
     let state = &caller.shared.state;
     let bound = session.binding(caller).await;
-    if let Err(Full) = state.revoked.insert(session.uid, session.expires, unix_now()) {
+    if let Err(Full) = state.end(session.uid, session.expires) {
         let error = McpError::new(Problem::Overloaded)
             .detail("sessions.max_entries sessions are already ended and not expired yet")
             .retry_after(std::time::Duration::from_mins(1));
         return reply::error(&error, None);
     }
-    state.journal.forget(session.uid);
-    state.streams.forget_session(session.uid);
     replicas::end(caller, session.uid, session.expires).await;
     if let Bound::To(binding) = bound {
         close(caller, &session, &binding).await;

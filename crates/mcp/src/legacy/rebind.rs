@@ -13,7 +13,7 @@ use crate::{
     exchange::{Answer, Hold, Outgoing, SESSION, ask},
     frame::Member,
     ids::Epoch,
-    state::{Binding, Known},
+    state::Binding,
 };
 use bytes::Bytes;
 use holdfast_resilience::Safety;
@@ -51,13 +51,7 @@ pub(crate) async fn rebind(
     let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let journal = &caller.shared.state.journal;
     let _flight = clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
-    if let Some(Known::To(binding)) = journal.get(session.uid, clock::now())
-        && binding.epoch > epoch
-    {
-        return Ok(binding);
-    }
-    if let Some(binding) = replicas::read(caller, session.uid, epoch).await {
-        journal.put(session.uid, binding.clone(), clock::now());
+    if let Some(binding) = replicas::later(caller, session.uid, epoch).await {
         return Ok(binding);
     }
     let moved = replay(caller, session, params, epoch, dead, until).await;

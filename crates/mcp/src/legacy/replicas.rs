@@ -5,7 +5,7 @@
 use crate::{
     caller::Caller,
     ids::Epoch,
-    state::{Binding, Note},
+    state::{Binding, Known, Note},
     token::{BindingRecord, EndpointTag, SessionUid, unix_now},
 };
 use holdfast_store::{Entry, SessionId, Swapped};
@@ -26,21 +26,36 @@ pub(crate) enum Published {
     Theirs(Binding),
 }
 
-/// The binding that another replica gave the session, if it is later than `epoch` and its endpoint is known here.
-pub(crate) async fn read(caller: &Caller, session: SessionUid, epoch: Epoch) -> Option<Binding> {
+/// The session's binding, if there is one later than `epoch`: what this replica knows, what another has said, or what the shared
+/// journal holds, in this order. What comes from elsewhere is remembered here.
+pub(crate) async fn later(caller: &Caller, session: SessionUid, epoch: Epoch) -> Option<Binding> {
+    let journal = &caller.shared.state.journal;
+    let said = match journal.get(session, clock::now()) {
+        Some(Known::To(binding)) if binding.epoch > epoch => return Some(binding),
+        Some(Known::Elsewhere(later, Some(record))) if later > epoch => bound(caller, later, record),
+        Some(Known::To(_) | Known::Elsewhere(..)) | None => None,
+    };
+    let found = match said {
+        Some(binding) => binding,
+        None => read(caller, session).await.filter(|binding| binding.epoch > epoch)?,
+    };
+    journal.put(session, found.clone(), clock::now());
+    Some(found)
+}
+
+async fn read(caller: &Caller, session: SessionUid) -> Option<Binding> {
     let store = caller.shared.state.store()?;
-    let entry = match store.journal().read(SessionId(session.0), until(caller)).await {
-        Ok(entry) => entry?,
+    match store.journal().read(SessionId(session.0), until(caller)).await {
+        Ok(entry) => theirs(caller, &entry?),
         Err(error) => {
             tracing::debug!(%error, "the shared journal was not read");
-            return None;
+            None
         }
-    };
-    theirs(caller, &entry).filter(|binding| binding.epoch > epoch)
+    }
 }
 
 /// What another replica has said, as a binding; `None` if its endpoint is unknown here.
-pub(crate) fn bound(caller: &Caller, epoch: Epoch, record: BindingRecord) -> Option<Binding> {
+fn bound(caller: &Caller, epoch: Epoch, record: BindingRecord) -> Option<Binding> {
     let endpoint = match record.endpoint {
         Some(tag) => Some(caller.server.endpoint(tag)?),
         None => None,

@@ -8,7 +8,7 @@ use crate::{
     exchange::SESSION,
     ids::Epoch,
     state::{Binding, Known},
-    token::{Audience, BindingRecord, SessionToken, SessionUid, unix_now},
+    token::{Audience, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::SessionRefusal;
@@ -84,24 +84,18 @@ impl Session {
     pub(crate) async fn binding(&self, caller: &Caller) -> Bound {
         match caller.shared.state.journal.get(self.uid, clock::now()) {
             Some(Known::To(binding)) => Bound::To(binding),
-            Some(Known::Elsewhere(epoch, said)) => Box::pin(self.follow(caller, epoch, said)).await,
+            Some(Known::Elsewhere(..)) => Box::pin(self.follow(caller)).await,
             None => self.sealed(),
         }
     }
 
     /// Looks where another replica has moved the session to. If that cannot be read, the token's endpoint will say that the session
     /// is gone, and the session is bound anew.
-    async fn follow(&self, caller: &Caller, epoch: Epoch, said: Option<BindingRecord>) -> Bound {
-        let journal = &caller.shared.state.journal;
-        let binding = match said {
-            Some(record) => replicas::bound(caller, epoch, record),
-            None => replicas::read(caller, self.uid, self.epoch).await,
-        };
-        if let Some(binding) = binding {
-            journal.put(self.uid, binding.clone(), clock::now());
+    async fn follow(&self, caller: &Caller) -> Bound {
+        if let Some(binding) = replicas::later(caller, self.uid, self.epoch).await {
             return Bound::To(binding);
         }
-        journal.forget(self.uid);
+        caller.shared.state.journal.forget(self.uid);
         self.sealed()
     }
 

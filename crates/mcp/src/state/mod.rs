@@ -139,15 +139,24 @@ impl McpState {
         }
     }
 
+    /// Ends a session here, until its token expires. A second time costs a look: the past is told again after every interruption.
+    pub(crate) fn end(&self, session: SessionUid, expires: u64) -> Result<(), Full> {
+        if self.revoked.contains(session) {
+            return Ok(());
+        }
+        self.revoked.insert(session, expires, unix_now())?;
+        self.journal.forget(session);
+        self.streams.forget_session(session);
+        Ok(())
+    }
+
+    /// A session was ended at another replica.
     fn ended(&self, session: SessionUid, expires: u64) {
-        // A full set here is the lesser evil: the replica that ended the session had room, and tells the server.
-        if self.revoked.insert(session, expires, unix_now()).is_err() {
+        if self.end(session, expires).is_err() {
             tracing::warn!(
                 "sessions.max_entries sessions are ended and not expired: an end was not remembered"
             );
         }
-        self.journal.forget(session);
-        self.streams.forget_session(session);
     }
 
     /// What it holds now.
