@@ -73,11 +73,12 @@ impl Gateway {
 
     /// Makes a snapshot the current one. Limits and certificates first: they can still be refused.
     pub(crate) fn apply(&self, runtime: &Arc<Runtime>) -> Result<(), BuildError> {
-        self.rekey(&runtime.config, runtime.generation)?;
+        self.rekey(runtime)?;
         if let Err(error) = self.edge.apply(&runtime.config.server, &runtime.config.listeners) {
-            let old = self.runtime();
-            // They were in use until now.
-            self.rekey(&old.config, old.generation)?;
+            // What was in use until now. Why the reload was refused is what its author must hear.
+            if let Err(stuck) = self.rekey(&self.runtime()) {
+                tracing::error!(%stuck, "the peer channel keeps the settings of a reload that was refused");
+            }
             return Err(error.into());
         }
         self.current.store(Arc::clone(runtime));

@@ -2,7 +2,6 @@
 
 use crate::gateway::Gateway;
 use crate::runtime::{BuildError, Runtime, Shared};
-use holdfast_config::Config;
 use holdfast_mcp::Replica;
 use holdfast_peers::{Parts, PeerView, Peers, ReplicaId};
 use holdfast_store::ServerView;
@@ -20,7 +19,7 @@ pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Pee
         replica: ReplicaId::random(),
         version: env!("CARGO_PKG_VERSION"),
         generation: runtime.generation,
-        ring: shared.key_ring(config)?,
+        ring: Arc::clone(&runtime.ring),
         metrics: Arc::new(PeerMetrics::new(&shared.registry)),
         resolver: runtime.resolver(),
         owner: Arc::new(Replica::new(&shared.mcp)),
@@ -32,15 +31,14 @@ pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Pee
 }
 
 impl Gateway {
-    /// Gives the key ring of the current snapshot to what replicas share. Refused settings of the channel leave it as it was.
-    pub(crate) fn rekey(&self, config: &Config, generation: u64) -> Result<(), BuildError> {
-        let ring = self.shared.key_ring(config)?;
-        if let Some(peers) = &self.peers
-            && config.ha.has_peers()
-        {
-            peers.reload(&config.ha, Arc::clone(&ring), generation)?;
+    /// Gives the key ring of a snapshot, and its settings of the peer channel, to what replicas share. Settings that are refused change
+    /// nothing.
+    pub(crate) fn rekey(&self, runtime: &Runtime) -> Result<(), BuildError> {
+        let ha = &runtime.config.ha;
+        if let Some(peers) = self.peers.as_ref().filter(|_| ha.has_peers()) {
+            peers.reload(ha, Arc::clone(&runtime.ring), runtime.generation)?;
         }
-        self.shared.store.rekey(ring);
+        self.shared.store.rekey(Arc::clone(&runtime.ring));
         Ok(())
     }
 

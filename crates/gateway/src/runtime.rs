@@ -47,11 +47,6 @@ impl Shared {
             ephemeral,
         })
     }
-
-    /// The key ring of a configuration.
-    pub(crate) fn key_ring(&self, config: &Config) -> Result<Arc<KeyRing>, KeyRingError> {
-        ring(&self.ephemeral, config)
-    }
 }
 
 /// The ring of the configuration, or the one that this process made for itself.
@@ -74,6 +69,8 @@ pub(crate) struct Runtime {
     pub(crate) config: Arc<Config>,
     /// Where a path goes.
     pub(crate) routes: RouteTable<Route>,
+    /// Seals and opens what leaves the process.
+    pub(crate) ring: Arc<KeyRing>,
     /// RFC 9728 documents.
     pub(crate) metadata: Metadata,
     /// Upstreams by name, for `/status` and for the next snapshot to take over from.
@@ -179,7 +176,9 @@ impl Runtime {
     ) -> Result<Arc<Self>, BuildError> {
         let calls = UpstreamShared::build(&config, &shared.registry, previous.map(|old| &old.calls))
             .map_err(BuildError::Shared)?;
-        let mut builder = Builder { config: &config, shared, previous, calls: &calls, upstreams: Vec::new() };
+        let ring = ring(&shared.ephemeral, &config)?;
+        let mut builder =
+            Builder { config: &config, shared, previous, calls: &calls, ring: &ring, upstreams: Vec::new() };
         let mut routes = Vec::with_capacity(config.apis.len() + 1);
         if !config.mcp.servers.is_empty() {
             routes.push((config.mcp.path.clone(), Route::Mcp(Box::new(builder.mcp()?))));
@@ -191,6 +190,7 @@ impl Runtime {
         let background = upstreams.iter().map(|(_, upstream)| upstream.start(&shared.control)).collect();
         Ok(Arc::new(Self {
             generation,
+            ring,
             routes: RouteTable::new(routes)?,
             metadata: Metadata::build(&config),
             upstreams,
@@ -211,6 +211,7 @@ struct Builder<'a> {
     shared: &'a Shared,
     previous: Option<&'a Arc<Runtime>>,
     calls: &'a Arc<UpstreamShared>,
+    ring: &'a Arc<KeyRing>,
     upstreams: Vec<(UpstreamKind, Arc<Upstream>)>,
 }
 
@@ -257,7 +258,7 @@ impl Builder<'_> {
             service: McpService::new(
                 &self.config.mcp,
                 &self.config.sessions,
-                self.shared.key_ring(self.config)?,
+                Arc::clone(self.ring),
                 Arc::clone(&self.shared.mcp),
                 servers,
             ),
