@@ -41,7 +41,7 @@ pub use background::Background;
 pub use call::{BoxError, BoxedBody, Call, CallBody, Target, safety_of};
 pub use dns::{ADDRESSES_MAX, Answer, LOOKUP_TIMEOUT, Resolve};
 pub use error::{BuildError, CallError, Limit};
-pub use h1::fuzz_http1_response;
+pub use h1::{content_length, fuzz_http1_response};
 pub use key::EndpointKey;
 pub use reply::{Reply, Timings};
 pub use reply_body::ReplyBody;

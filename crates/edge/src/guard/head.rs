@@ -1,6 +1,7 @@
 //! Request heads and trailers, line by line, each byte looked at once however it arrives.
 
 use super::violation::Violation;
+use holdfast_upstream::content_length;
 
 /// Empty lines allowed before a request line (RFC 9112 section 2.2: "at least one").
 const MAX_LEADING_EMPTY_LINES: usize = 2;
@@ -189,7 +190,7 @@ impl HeadScan {
         if self.chunked {
             return Err(Violation::LengthAndEncoding);
         }
-        let length = parse_length(trim(value)).ok_or(Violation::BadLength)?;
+        let length = content_length(trim(value)).ok_or(Violation::BadLength)?;
         if self.length.replace(length).is_some() { Err(Violation::DuplicateLength) } else { Ok(()) }
     }
 
@@ -282,20 +283,4 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-fn parse_length(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    let mut length = 0u64;
-    for digit in digits {
-        let value = digit.wrapping_sub(b'0');
-        if value > 9 {
-            return None;
-        }
-        length = length.checked_mul(10)?.checked_add(u64::from(value))?;
-    }
-    // Two values at the top of the range mean "chunked" and "until the end" to hyper.
-    (length < u64::MAX - 1).then_some(length)
 }

@@ -27,3 +27,4 @@ pub(crate) use connection::{Http1, Rest};
 pub(crate) use failure::BodyError;
 pub use fuzz::fuzz_http1_response;
 pub(crate) use request::RequestHead;
+pub use response::content_length;

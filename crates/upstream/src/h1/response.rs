@@ -163,7 +163,7 @@ impl Says {
     fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Fault> {
         match *name {
             header::CONTENT_LENGTH => {
-                let length = parse_length(value.as_bytes());
+                let length = content_length(value.as_bytes());
                 // A list of equal lengths may be taken for one (RFC 9110 section 8.6), but would be passed on as it is.
                 if self.length.is_some() || value.as_bytes().contains(&b',') {
                     return Err(Fault::DuplicateLength);
@@ -213,8 +213,9 @@ impl Says {
     }
 }
 
-/// Digits only. Values at the top of the range have a meaning of their own to hyper, which serves the client.
-fn parse_length(digits: &[u8]) -> Option<u64> {
+/// The value of a `Content-Length` (RFC 9110 section 8.6): digits only, of either side of the gateway. None also for the two values
+/// at the top of the range: to hyper, which serves the client, they mean "chunked" and "until the end".
+pub fn content_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
