@@ -4,12 +4,7 @@ use crate::{Result, client::Caller, place, process::Process, wait};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use std::{
-    fmt::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::Command,
-    time::Duration,
-};
+use std::{fmt::Write as _, net::SocketAddr, process::Command, time::Duration};
 use tempfile::TempDir;
 
 /// Time it gets to start, and to notice that a server changed.
@@ -28,7 +23,7 @@ impl Haproxy {
     /// Starts it before `servers` and waits until all of them are up.
     pub async fn start(servers: &[SocketAddr]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let address = free_address()?;
+        let address = place::free_address()?;
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, config(address, servers)?)?;
         let mut command = Command::new(place::program("haproxy")?);
@@ -63,11 +58,6 @@ impl Haproxy {
         let status = line.and_then(|line| line.split(',').nth(17));
         status.map(str::to_owned).ok_or_else(|| format!("no server {index} in the statistics: {text}").into())
     }
-}
-
-/// An address that nobody listens on right now.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn config(address: SocketAddr, servers: &[SocketAddr]) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use crate::{Result, process};
 use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -32,6 +33,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
     found.ok_or_else(|| format!("{name} is missing: run `./test setup` first").into())
+}
+
+/// An address that nobody listens on right now.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// The gateway: `HOLDFAST_BIN`, or the development build of this checkout, built once if it is missing.

@@ -45,10 +45,8 @@ impl Story {
 /// How one connection of a stream ended.
 enum Ended {
     Answered,
-    /// Torn, or closed without an answer.
-    Open(String),
-    /// The server will not have it.
-    Refused(String),
+    /// Refused, torn, or closed without an answer.
+    Unanswered(String),
 }
 
 /// One session whose streams are read as they come.
@@ -86,7 +84,7 @@ impl Streaming {
         loop {
             let why = match ended {
                 Ended::Answered => return Ok(()),
-                Ended::Open(why) | Ended::Refused(why) => why,
+                Ended::Unanswered(why) => why,
             };
             let Some(last) = reader.last.clone().filter(|_| attempts < RESUMES_MAX) else {
                 reader.story.lost = Some(why);
@@ -140,7 +138,7 @@ impl Streaming {
         };
         let (answer, driver) = match connect.await {
             Ok(connected) => connected,
-            Err(why) => return Ok(Ended::Refused(why.to_string())),
+            Err(why) => return Ok(Ended::Unanswered(why.to_string())),
         };
         let ended = reader.read(answer).await;
         driver.abort();
@@ -159,14 +157,14 @@ impl Reader {
     async fn read(&mut self, answer: Response<Incoming>) -> Result<Ended> {
         let (head, mut body) = answer.into_parts();
         if head.status != 200 {
-            return Ok(Ended::Refused(format!("status {}", head.status)));
+            return Ok(Ended::Unanswered(format!("status {}", head.status)));
         }
         let events = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let mut text = Vec::new();
         loop {
             let frame = match body.frame().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(why)) => return Ok(Ended::Open(why.to_string())),
+                Some(Err(why)) => return Ok(Ended::Unanswered(why.to_string())),
                 None => break,
             };
             let Ok(data) = frame.into_data() else { continue };
@@ -181,7 +179,7 @@ impl Reader {
         if !events && self.message(&serde_json::from_slice(&text)?, false)? {
             return Ok(Ended::Answered);
         }
-        Ok(Ended::Open("ended without an answer".to_owned()))
+        Ok(Ended::Unanswered("ended without an answer".to_owned()))
     }
 
     /// True when it was the answer.

@@ -9,6 +9,7 @@ use holdfast_tests::{
     gateway::{Config, Gateway},
     load,
     mcp::{Client, Era, Failure},
+    place,
     replicas::{Kill, Replicas},
     sessions::{Counts, Plan, Sessions},
     soak, wait,
@@ -164,7 +165,7 @@ async fn pair(servers: &[&Fixture], common: Common) -> Result<(Replicas, Option<
             Ok((replicas, Some(redis)))
         }
         Common::Channel => {
-            let ports = [free_port()?, free_port()?];
+            let ports = [place::free_address()?.port(), place::free_address()?.port()];
             let extra = |me: usize| {
                 format!(
                     "\
@@ -187,10 +188,6 @@ ha:
             Ok((replicas, None))
         }
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 #[tokio::test]
