@@ -65,7 +65,7 @@ pub(crate) fn run(
         .arg(&script)
         .arg(format!("http://{to}{}", request.path))
         .output()
-        .map_err(|e| format!("cannot start wrk: {e}; './test setup' installs it"))?;
+        .map_err(|e| format!("cannot start wrk: {e}; the Debian package wrk brings it"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).ok_or_else(|| format!("wrk said: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
 }

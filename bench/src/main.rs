@@ -20,7 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What went wrong, for a person.
 type Error = Box<dyn std::error::Error>;
 
-/// Benchmarks beside nginx and HAProxy. Needs nginx, haproxy and wrk (`./test setup` installs them).
+/// Benchmarks beside nginx and HAProxy, which `./test setup` installs. Needs wrk too, and valgrind for `instructions`: the Debian
+/// packages have these names.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-bench", version)]
 struct Cli {
