@@ -3,7 +3,7 @@
 //! | a session | is touched |
 //! |---|---|
 //! | was used, and then not for `quiet` | then |
-//! | is used all the time | every `busy` |
+//! | is used all the time, or by something that lasts | every `busy` |
 //! | was touched, and the store may have lost it | again |
 //! | was not used for `remember` | no more: it is forgotten, so an idle session costs nothing |
 
@@ -58,6 +58,8 @@ pub struct Table {
 
 struct Known {
     used: Instant,
+    /// Uses that have begun and not finished: an open stream.
+    held: u32,
     /// Its absolute end.
     end: Instant,
     /// When it was last given out, and the use that was reported.
@@ -67,7 +69,25 @@ struct Known {
     /// Until it has arrived in the store.
     ending: Option<Bytes>,
     has_ending: bool,
+    /// The store does not have it: what is owed waits for nothing.
+    urgent: bool,
     look: Instant,
+}
+
+impl Known {
+    fn new(used: Instant, end: Instant, ending: Option<Bytes>, look: Instant) -> Self {
+        Self {
+            used,
+            held: 0,
+            end,
+            touched: None,
+            owed: Some(used),
+            ending,
+            has_ending: true,
+            urgent: false,
+            look,
+        }
+    }
 }
 
 impl Table {
@@ -103,18 +123,63 @@ impl Table {
             return false;
         }
         let look = quiet.min(now + self.rhythm.busy);
-        let ending = ending();
-        let known = Known { used: now, end, touched: None, owed: Some(now), ending, has_ending: true, look };
-        self.sessions.insert(session, known);
+        self.sessions.insert(session, Known::new(now, end, ending(), look));
         self.looks.insert((look, session));
         true
     }
 
+    /// As [`used`](Self::used), and in use until [`finish`](Self::finish) is called as often as this said `true`.
+    pub fn begin(
+        &mut self,
+        session: SessionId,
+        end: Instant,
+        ending: impl FnOnce() -> Option<Bytes>,
+        now: Instant,
+    ) -> bool {
+        if !self.used(session, end, ending, now) {
+            return false;
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.held = known.held.saturating_add(1);
+        }
+        true
+    }
+
+    /// A use that lasted is over now. Of a session that has ended in the meantime nothing is noted.
+    pub fn finish(&mut self, session: SessionId, now: Instant) {
+        let Some(known) = self.sessions.get_mut(&session) else { return };
+        known.held = known.held.saturating_sub(1);
+        known.used = known.used.max(now);
+        known.owed.get_or_insert(now);
+        let look = now + self.rhythm.quiet.min(self.rhythm.busy);
+        // A look that comes earlier sees to it; while something else uses the session it is not quiet.
+        if known.held == 0 && look < known.look {
+            self.look_at(session, look);
+        }
+    }
+
     /// Whether the session was used here so lately that it cannot be idle.
     pub fn knows(&self, session: SessionId, now: Instant) -> bool {
-        self.sessions
-            .get(&session)
-            .is_some_and(|known| now.saturating_duration_since(known.used) < self.rhythm.ttl)
+        self.sessions.get(&session).is_some_and(|known| {
+            known.held > 0 || now.saturating_duration_since(known.used) < self.rhythm.ttl
+        })
+    }
+
+    /// The store gave the session out as ended, and it was in use here: it is touched again, with its ending. `false` if it is not
+    /// in use.
+    pub fn keep(&mut self, session: SessionId, ending: Option<&Bytes>, now: Instant) -> bool {
+        if !self.knows(session, now) {
+            return false;
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            if known.ending.is_none() {
+                known.ending = ending.cloned();
+            }
+            known.owed.get_or_insert(now);
+            known.urgent = true;
+            self.look_at(session, now);
+        }
+        true
     }
 
     /// The session ended: nothing is owed any more.
@@ -139,6 +204,21 @@ impl Table {
             touches.extend(self.look(session, now));
         }
         touches
+    }
+
+    /// Everything that is owed, quiet or not, at most `limit`: this replica leaves. What was in use is no more.
+    pub fn last(&mut self, limit: usize, now: Instant) -> Vec<Touch> {
+        let owing = self.sessions.iter().filter(|(_, known)| known.owed.is_some());
+        let owing: Vec<_> = owing.map(|(session, _)| *session).take(limit).collect();
+        let touch = |session| {
+            if let Some(known) = self.sessions.get_mut(&session)
+                && std::mem::take(&mut known.held) > 0
+            {
+                known.used = now;
+            }
+            self.touch(session, now)
+        };
+        owing.into_iter().filter_map(touch).collect()
     }
 
     /// Touches that did not arrive are owed again.
@@ -182,8 +262,12 @@ impl Table {
 
     /// Decides about one session: touch it, look again later, or forget it.
     fn look(&mut self, session: SessionId, now: Instant) -> Option<Touch> {
-        let Rhythm { ttl, quiet, busy, remember } = self.rhythm;
+        let Rhythm { quiet, busy, remember, .. } = self.rhythm;
         let known = self.sessions.get_mut(&session)?;
+        if known.held > 0 {
+            known.used = known.used.max(now);
+            known.owed.get_or_insert(now);
+        }
         let forget = known.used + remember;
         let Some(owed) = known.owed else {
             if now >= forget {
@@ -195,15 +279,28 @@ impl Table {
         };
         // Owed because it failed or may be lost: the use has been quiet for long, so it goes at once.
         let due = (known.used + quiet).min(known.touched.map_or(owed, |(at, _)| at) + busy);
-        if now < due {
+        if now < due && !known.urgent {
             self.look_at(session, due);
             return None;
         }
+        self.touch(session, now)
+    }
+
+    /// What is owed for a session, as given out now.
+    fn touch(&mut self, session: SessionId, now: Instant) -> Option<Touch> {
+        let Rhythm { ttl, busy, remember, .. } = self.rhythm;
+        let known = self.sessions.get_mut(&session)?;
         let (used, ending) = (known.used, known.ending.take());
-        (known.touched, known.owed) = (Some((now, used)), None);
-        let end = (used + ttl).min(known.end);
+        known.touched = Some((now, used));
+        known.urgent = false;
         // Looked at once more, to be forgotten: not before it is known whether the touch has arrived.
-        self.look_at(session, forget.max(now + REPEAT));
+        let (owed, next) = match known.held {
+            0 => (None, (used + remember).max(now + REPEAT)),
+            _ => (Some(now), now + busy),
+        };
+        known.owed = owed;
+        let end = (used + ttl).min(known.end);
+        self.look_at(session, next);
         Some(Touch {
             session,
             idle: now.saturating_duration_since(used),

@@ -124,6 +124,67 @@ fn a_touch_that_fails_for_longer_than_sessions_are_remembered_is_still_owed() {
 }
 
 #[test]
+fn what_is_held_is_in_use_until_it_is_finished() {
+    let start = Instant::now();
+    let rhythm = Rhythm::new(TTL);
+    let mut table = Table::new(rhythm, 1);
+    assert!(table.begin(id(1), start + DAY, ending, start));
+    assert!(table.begin(id(1), start + DAY, ending, start + SECOND), "a second stream");
+    table.finish(id(1), start + 2 * SECOND);
+    let (mut now, mut touches) = (start, Vec::new());
+    while now < start + 3 * TTL {
+        now = now.max(table.next().unwrap());
+        assert!(table.knows(id(1), now), "held");
+        assert!(!table.used(id(2), now + DAY, ending, now), "what is held makes no room");
+        touches.extend(table.flush(9, now).into_iter().map(|touch| (now, touch)));
+    }
+    assert_eq!(touches.len(), 3 * 16);
+    assert!(touches.iter().all(|(_, touch)| touch.idle.is_zero() && touch.due == TTL));
+    assert!(touches.windows(2).all(|two| two[1].0 - two[0].0 == rhythm.busy));
+    table.finish(id(1), now + SECOND);
+    let last = table.flush(9, now + 2 * SECOND);
+    assert_eq!((last.len(), last[0].idle), (1, SECOND), "it became quiet");
+    assert!(!table.knows(id(1), now + SECOND + TTL));
+    let forgotten = table.next().unwrap();
+    assert!(table.flush(9, forgotten).is_empty() && table.is_empty());
+    table.finish(id(1), forgotten);
+    assert!(table.is_empty(), "what has ended in the meantime is not noted");
+}
+
+#[test]
+fn what_the_store_gave_out_while_it_was_in_use_is_touched_at_once_with_its_ending() {
+    let start = Instant::now();
+    let mut table = Table::new(Rhythm::new(TTL), 8);
+    table.begin(id(1), start + DAY, ending, start);
+    while table.flush(9, table.next().unwrap()).is_empty() {}
+    let now = start + TTL;
+    assert!(table.keep(id(1), ending().as_ref(), now) && !table.keep(id(2), None, now));
+    let touches = table.flush(9, now);
+    assert_eq!((touches.len(), touches[0].ending.clone()), (1, ending()));
+    table.finish(id(1), now);
+    assert!(!table.keep(id(1), None, now + TTL), "idle by now");
+}
+
+#[test]
+fn a_replica_that_leaves_tells_all_that_it_owes() {
+    let start = Instant::now();
+    let mut table = Table::new(Rhythm::new(TTL), 8);
+    table.begin(id(1), start + DAY, ending, start);
+    table.used(id(2), start + DAY, ending, start);
+    table.used(id(3), start + DAY, ending, start);
+    assert_eq!(table.flush(1, start + SECOND).len(), 1);
+    table.used(id(2), start + DAY, ending, start + SECOND);
+    let mut told: HashMap<SessionId, Duration> = HashMap::new();
+    for _ in 0..3 {
+        let touches = table.last(1, start + 2 * SECOND);
+        told.extend(touches.into_iter().map(|touch| (touch.session, touch.idle)));
+    }
+    assert!(table.last(9, start + 2 * SECOND).is_empty());
+    assert_eq!(told[&id(1)], Duration::ZERO, "it was in use");
+    assert_eq!(told[&id(2)], SECOND);
+}
+
+#[test]
 fn a_full_table_forgets_what_owes_nothing_and_else_refuses() {
     let start = Instant::now();
     let mut table = Table::new(Rhythm::new(TTL), 2);
@@ -183,6 +244,7 @@ proptest! {
         let mut now = start;
         let mut reported: HashMap<SessionId, Instant> = HashMap::new();
         let mut used: HashMap<SessionId, Instant> = HashMap::new();
+        let mut held: Vec<SessionId> = Vec::new();
         for (number, wait, fate) in steps {
             let target = now + Duration::from_millis(wait);
             while let Some(at) = table.next().filter(|at| *at <= target) {
@@ -202,6 +264,19 @@ proptest! {
                 2 => {
                     table.ended(id(number));
                     used.remove(&id(number));
+                    held.retain(|session| *session != id(number));
+                }
+                3 => {
+                    if table.begin(id(number), now + DAY, ending, now) {
+                        used.insert(id(number), now);
+                        held.push(id(number));
+                    }
+                }
+                4 => {
+                    if let Some(session) = held.pop() {
+                        table.finish(session, now);
+                        used.entry(session).and_modify(|at| *at = now);
+                    }
                 }
                 _ => {
                     if table.used(id(number), now + DAY, ending, now) {
@@ -210,6 +285,10 @@ proptest! {
                 }
             }
             prop_assert!(table.len() <= 3 && table.looks.len() == table.len());
+        }
+        for session in held {
+            table.finish(session, now);
+            used.insert(session, now);
         }
         // Nothing is used any more: within the time of a busy session all is told.
         let end = now + rhythm.busy + 2 * RETRY;
