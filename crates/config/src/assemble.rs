@@ -148,7 +148,8 @@ fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
 
 fn server(block: &BlockVal) -> Result<McpServer, Missing> {
     Ok(assemble!(block => McpServer {
-        name, session, trust_hints, era, request_timeout, initialize_timeout, handle_ttl;
+        name, session, trust_hints, era, request_timeout, initialize_timeout,
+        max_reinitializations, handle_ttl;
         upstream: routing::upstream(block)?,
         auth: auth::route_auth(block.block("auth"))?,
         upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?

@@ -13,7 +13,7 @@ macro_rules! key {
 }
 
 /// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
-pub(crate) const RESTART_KEYS: [(&str, Differs); 27] = [
+pub(crate) const RESTART_KEYS: [(&str, Differs); 28] = [
     key!(server.workers),
     (".listeners", |old, new| {
         let sockets = |config: &Config| {
@@ -34,6 +34,7 @@ pub(crate) const RESTART_KEYS: [(&str, Differs); 27] = [
     key!(sessions.stream_bytes_total),
     key!(sessions.stream_retention),
     key!(sessions.max_entries),
+    key!(sessions.max_journal_reads),
     key!(ha.enabled),
     key!(ha.replica),
     (".ha.peer_discovery.enabled", |old, new| {

@@ -100,7 +100,6 @@ fn ticks(duration: Duration) -> u32 {
 pub(crate) struct WorkerShared {
     clock: AtomicU32,
     open: AtomicUsize,
-    handshakes: AtomicUsize,
     /// Woken when `open` falls to zero.
     pub(crate) empty: Notify,
     cells: Mutex<Vec<Arc<ConnectionCell>>>,
@@ -126,15 +125,6 @@ impl WorkerShared {
         if self.open.fetch_sub(1, Relaxed) == 1 {
             self.empty.notify_one();
         }
-    }
-
-    /// Takes a place among the handshakes under way, of which there may be `max`.
-    pub(crate) fn handshake(self: &Arc<Self>, max: usize) -> Option<HandshakeSlot> {
-        if self.handshakes.fetch_add(1, Relaxed) >= max {
-            self.handshakes.fetch_sub(1, Relaxed);
-            return None;
-        }
-        Some(HandshakeSlot(Arc::clone(self)))
     }
 
     pub(crate) fn watch(&self, cell: Arc<ConnectionCell>) {
@@ -176,15 +166,6 @@ impl WorkerShared {
     }
 }
 
-/// One handshake under way.
-pub(crate) struct HandshakeSlot(Arc<WorkerShared>);
-
-impl Drop for HandshakeSlot {
-    fn drop(&mut self) {
-        self.0.handshakes.fetch_sub(1, Relaxed);
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct ConnectionCell {
@@ -202,6 +183,8 @@ pub(crate) struct ConnectionCell {
     /// It was in the body of a request that is being answered.
     pub(crate) broken_body: AtomicBool,
     pub(crate) http2: AtomicBool,
+    /// It waits for the turn of its TLS handshake.
+    pub(crate) queued: AtomicBool,
     /// The last head that passed asks for another protocol.
     pub(crate) asked_upgrade: AtomicBool,
     pub(crate) upgrade: AtomicU8,
@@ -225,6 +208,7 @@ impl ConnectionCell {
             violated: AtomicBool::new(false),
             broken_body: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
             asked_upgrade: AtomicBool::new(false),
             upgrade: AtomicU8::new(UPGRADE_OPEN),
             waker: Registered::default(),

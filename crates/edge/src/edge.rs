@@ -1,7 +1,7 @@
 //! The accept side as a whole: bind, serve, reload, drain.
 
 use crate::{
-    Bound, CertificateView, Drain, DrainEvent, DrainHandle, Handler, Hooks, Phase, TlsError,
+    Bound, CertificateView, Drain, DrainEvent, DrainHandle, Handler, Hooks, Phase, TlsError, Turns,
     caps::Caps,
     control, count, fd_limit,
     listener::bind,
@@ -10,10 +10,12 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use holdfast_config::{Listener, Server};
+use holdfast_resilience::GcraCell;
 use holdfast_telemetry::{
     EdgeMetrics, Registry,
     metrics::{CertificateMetrics, ProcessMetrics},
 };
+use holdfast_upstream::clock;
 use parking_lot::Mutex;
 use std::{
     io,
@@ -65,6 +67,10 @@ pub(crate) struct Shared {
     pub(crate) sockets: Vec<Socket>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) caps: Arc<Caps>,
+    /// TLS handshakes under way.
+    pub(crate) handshakes: Arc<Turns>,
+    /// What has been accepted lately.
+    pub(crate) accepted: GcraCell,
     pub(crate) drain: DrainHandle,
     table: Mutex<Drain>,
     pub(crate) timing: Mutex<Timing>,
@@ -144,6 +150,8 @@ impl Edge {
             sockets,
             settings: ArcSwap::from_pointee(settings),
             caps: Caps::new(server.max_connections, server.max_connections_per_ip),
+            handshakes: Turns::new(server.max_handshakes),
+            accepted: GcraCell::new(clock::now()),
             drain: DrainHandle::new(),
             table: Mutex::new(Drain::new()),
             timing: Mutex::new(Timing::new(server)),
@@ -237,6 +245,7 @@ impl EdgeHandle {
         let settings = build_settings(server, &matched, Some(&old))?;
         self.shared.settings.store(Arc::new(settings));
         self.shared.caps.set(server.max_connections, server.max_connections_per_ip);
+        self.shared.handshakes.set(server.max_handshakes);
         *self.shared.timing.lock() = Timing::new(server);
         control::publish_certificates(&self.shared);
         Ok(())

@@ -16,7 +16,8 @@ fn goes_by(handle: &EdgeHandle) -> String {
     let settings = shared.settings.load();
     let listeners: Vec<_> =
         settings.listeners.iter().map(|of| (of.proxy_required, of.tls.is_some())).collect();
-    format!("{:?} {listeners:?} {:?} {:?}", settings.limits, shared.timing.lock(), shared.caps)
+    let (timing, caps, handshakes) = (*shared.timing.lock(), &shared.caps, &shared.handshakes);
+    format!("{:?} {listeners:?} {timing:?} {caps:?} {handshakes:?}", settings.limits)
 }
 
 /// A configuration per key of `$of`, which differs in that key. A field that is not named here does not compile.
@@ -64,6 +65,8 @@ fn every_key_of_the_server_is_applied_or_listed_as_needing_a_restart() {
             max_connections = 7,
             max_connections_per_ip = 7,
             max_handshakes = 7,
+            accept_rate = 7,
+            accept_burst = 7,
             handshake_timeout = second,
             header_timeout = second,
             read_timeout = second,

@@ -16,6 +16,7 @@ mod fd_limit;
 mod forwarded;
 mod guard;
 mod handler;
+mod handshake;
 mod io;
 mod limited;
 mod listener;
@@ -29,6 +30,7 @@ mod settings;
 mod stream_cell;
 mod tls;
 mod trace;
+mod turns;
 mod worker;
 
 pub use answers::local_response;
@@ -50,4 +52,5 @@ pub use tls::{CertificateError, CertificateView, TlsError, UnknownSuite};
 pub use trace::{
     MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACEPARENT_BYTES, TRACESTATE, TraceContext,
 };
+pub use turns::{Turn, Turns};
 pub use worker::{Hook, Hooks};

@@ -1,17 +1,17 @@
 //! One connection from accept to its end.
 
 use crate::{
-    ConnectionInfo, DrainHandle, Handler, HttpVersion, Phase, TlsInfo,
+    ConnectionInfo, DrainHandle, Handler, HttpVersion, Phase, TlsInfo, Turns,
     caps::{CapReached, ConnectionPermit},
     cell::{ConnectionCell, Verdict, Waiting},
     count,
     forwarded::is_trusted,
     guard::Guard,
+    handshake::handshake,
     io::GuardedIo,
     proxy_v2::{self, Source},
     service::{Serving, answer},
     settings::{Limits, ListenerSettings},
-    tls::suite_name,
 };
 use holdfast_telemetry::{
     EdgeMetrics,
@@ -34,7 +34,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -59,6 +58,8 @@ pub(crate) struct Accepted<H> {
     pub(crate) settings: ListenerSettings,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<EdgeMetrics>,
+    /// Of all handshakes of the process.
+    pub(crate) handshakes: Arc<Turns>,
     pub(crate) drain: DrainHandle,
     pub(crate) handler: Arc<H>,
     pub(crate) cell: Arc<ConnectionCell>,
@@ -72,8 +73,6 @@ enum Unserved {
     Proxy(std::io::Error),
     #[error("a connection limit is reached")]
     Cap(CapReached),
-    #[error("max_handshakes are under way")]
-    Handshakes,
     #[error("TLS handshake failed: {0}")]
     Tls(std::io::Error),
     #[error("the client left before its first request: {0}")]
@@ -97,6 +96,11 @@ pub(crate) async fn run<H: Handler>(accepted: Accepted<H>) {
         }
         None => {
             cell.close();
+            if cell.queued.load(Relaxed) {
+                metrics.refused.inc(RefusedConnection::MaxHandshakes);
+                tracing::debug!(%peer, "server.max_handshakes were under way for all of server.handshake_timeout");
+                return;
+            }
             if cell.is_waiting_for(Waiting::Handshake) {
                 metrics.tls_failures.inc(TlsFailure::Timeout);
             }
@@ -111,7 +115,6 @@ impl Unserved {
             Self::Proxy(_) => metrics.refused.inc(RefusedConnection::ProxyHeader),
             Self::Cap(CapReached::Total) => metrics.refused.inc(RefusedConnection::MaxConnections),
             Self::Cap(CapReached::PerIp) => metrics.refused.inc(RefusedConnection::PerIp),
-            Self::Handshakes => metrics.refused.inc(RefusedConnection::MaxHandshakes),
             Self::Tls(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 metrics.tls_failures.inc(TlsFailure::Protocol);
             }
@@ -133,12 +136,10 @@ async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
         Box::pin(plain.serve(stream, client, seen, None, http)).await;
         return Ok(());
     };
-    let slot = accepted.cell.worker.handshake(accepted.limits.max_handshakes).ok_or(Unserved::Handshakes)?;
+    let turns = Arc::clone(&accepted.handshakes);
     let (plain, stream) = accepted.split();
-    let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await.map_err(Unserved::Tls)?;
-    drop(slot);
-    plain.metrics.handshakes.inc();
-    let (info, http) = tls_info(&stream);
+    let shaking = handshake(stream, Arc::clone(&tls.config), &turns, &plain.cell, &plain.metrics);
+    let (stream, info, http) = Box::pin(shaking).await.map_err(Unserved::Tls)?;
     Box::pin(plain.serve(stream, client, Vec::new(), Some(info), http)).await;
     Ok(())
 }
@@ -181,20 +182,6 @@ async fn sniff(stream: &mut TcpStream, cell: &ConnectionCell) -> std::io::Result
         }
         cell.wait_for(Waiting::Head);
     }
-}
-
-fn tls_info(stream: &TlsStream<TcpStream>) -> (TlsInfo, HttpVersion) {
-    let (_, session) = stream.get_ref();
-    let http = match session.alpn_protocol() {
-        Some(b"h2") => HttpVersion::Http2,
-        _ => HttpVersion::Http1,
-    };
-    let info = TlsInfo {
-        server_name: session.server_name().map(Into::into),
-        version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown"),
-        suite: session.negotiated_cipher_suite().map_or("unknown", |suite| suite_name(suite.suite())),
-    };
-    (info, http)
 }
 
 /// [`Accepted`] without its socket.

@@ -2,8 +2,9 @@
 
 use crate::{cell::Deadlines, tls::ListenerTls};
 use holdfast_config::{Listener, ProxyProtocol, Server, ServerTls};
+use holdfast_resilience::Gcra;
 use ipnet::IpNet;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The smallest buffer hyper accepts.
 const MIN_BUFFER_BYTES: usize = 8192;
@@ -18,7 +19,8 @@ pub(crate) struct Limits {
     pub(crate) max_headers: usize,
     pub(crate) max_concurrent_streams: u32,
     pub(crate) max_pending_resets: usize,
-    pub(crate) max_handshakes: usize,
+    /// How fast connections are accepted.
+    pub(crate) accept: Gcra,
     pub(crate) trusted: Arc<[IpNet]>,
 }
 
@@ -30,7 +32,7 @@ impl Limits {
             max_headers: server.max_headers,
             max_concurrent_streams: server.max_concurrent_streams,
             max_pending_resets: server.max_pending_resets,
-            max_handshakes: server.max_handshakes,
+            accept: Gcra::new(server.accept_rate, Duration::from_secs(1), server.accept_burst),
             trusted: server.trusted_proxies.clone().into(),
         }
     }

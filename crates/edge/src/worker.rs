@@ -7,8 +7,11 @@ use crate::{
     listener::{AcceptFailure, judge},
     serve::{self, Accepted},
 };
+use holdfast_resilience::Verdict;
 use holdfast_telemetry::metrics::RefusedConnection;
+use holdfast_upstream::clock;
 use std::{
+    io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
     time::Duration,
@@ -114,15 +117,16 @@ impl<H: Handler> Acceptor<H> {
         let closing = self.shared.drain.reached(Phase::Closing);
         tokio::pin!(closing);
         let mut backoff = BACKOFF_FIRST;
+        let mut paid = false;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut closing => break,
-                accepted = listener.accept() => accepted,
+                accepted = self.next(&listener, &mut paid) => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    backoff = BACKOFF_FIRST;
+                    (backoff, paid) = (BACKOFF_FIRST, false);
                     self.admit(stream, peer);
                 }
                 Err(error) if judge(&error) == AcceptFailure::Peer => {}
@@ -135,6 +139,23 @@ impl<H: Handler> Acceptor<H> {
             }
         }
         self.empty_queue(listener);
+    }
+
+    /// The next connection, when the rate allows it: until then it stays in the kernel's queue, and the worker serves those it has.
+    /// Each is paid for before it is taken, so that all acceptors together keep to the rate.
+    async fn next(&self, listener: &TcpListener, paid: &mut bool) -> io::Result<(TcpStream, SocketAddr)> {
+        while !*paid {
+            let rule = self.shared.settings.load().limits.accept;
+            match self.shared.accepted.acquire(&rule, clock::now(), 1) {
+                Verdict::Limited { retry_after } => {
+                    self.shared.sockets[self.index].metrics.accept_pauses.inc();
+                    tokio::time::sleep(retry_after).await;
+                }
+                // A single one is never more than a burst.
+                Verdict::Allowed { .. } | Verdict::Never => *paid = true,
+            }
+        }
+        listener.accept().await
     }
 
     /// Closes the socket, but first takes what the kernel already accepted for us: closing would reset those clients.
@@ -181,6 +202,7 @@ impl<H: Handler> Acceptor<H> {
             settings: listener.clone(),
             limits: Arc::clone(&settings.limits),
             metrics: Arc::clone(&socket.metrics),
+            handshakes: Arc::clone(&self.shared.handshakes),
             drain: self.shared.drain.clone(),
             handler: Arc::clone(&self.handler),
             cell: ConnectionCell::new(&self.worker, settings.limits.deadlines, self.index),

@@ -62,7 +62,8 @@ fn jwt_key(block: &BlockVal) -> Result<JwtKey, Missing> {
 pub(super) fn sessions(block: &BlockVal) -> Result<Sessions, Missing> {
     let keys = block.blocks("keys").map(|(_, key)| Ok(assemble!(key => SessionKey { id, key })));
     Ok(assemble!(block => Sessions {
-        absolute_ttl, ttl, ephemeral_key, stream_events, stream_bytes, stream_bytes_total, stream_retention, max_entries;
+        absolute_ttl, ttl, ephemeral_key, stream_events, stream_bytes, stream_bytes_total, stream_retention, max_entries,
+        max_journal_reads;
         redis: super::redis::of_sessions(block)?,
         keys: keys.collect::<Result<_, _>>()?
     }))

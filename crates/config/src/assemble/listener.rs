@@ -15,8 +15,8 @@ words!(TlsVersion: "TLSv1.2" => Self::V1_2, "TLSv1.3" => Self::V1_3);
 
 pub(super) fn server(block: &BlockVal) -> Result<Server, Missing> {
     Ok(assemble!(block => Server {
-        workers, max_connections, max_connections_per_ip, max_handshakes, handshake_timeout, header_timeout, read_timeout,
-        write_timeout, idle_timeout, stream_idle_timeout, max_header_bytes, max_headers, max_body_bytes,
+        workers, max_connections, max_connections_per_ip, max_handshakes, accept_rate, accept_burst, handshake_timeout,
+        header_timeout, read_timeout, write_timeout, idle_timeout, stream_idle_timeout, max_header_bytes, max_headers, max_body_bytes,
         max_concurrent_streams, max_pending_resets, trusted_proxies, drain_delay, max_drain, certificate_reload_interval
     }))
 }

@@ -120,6 +120,8 @@ pub struct Sessions {
     pub stream_retention: Duration,
     /// Sessions remembered for re-bindings and revocations. Default 100000.
     pub max_entries: usize,
+    /// Looks into the shared journal at once. Default 64.
+    pub max_journal_reads: usize,
 }
 
 /// One key of the ring.

@@ -13,9 +13,13 @@ pub struct Server {
     pub max_connections: usize,
     /// Open client connections per client address (IPv6 by /64). Default 1000.
     pub max_connections_per_ip: usize,
-    /// TLS handshakes under way at once, per worker. Default 256.
+    /// TLS handshakes under way at once, all listeners together. Default 256.
     pub max_handshakes: usize,
-    /// Time for PROXY header plus TLS handshake. Default 10s.
+    /// Connections accepted per second, all listeners together. Default 10000.
+    pub accept_rate: u32,
+    /// Connections accepted at once beyond that rate. Default 1000.
+    pub accept_burst: u32,
+    /// Time for PROXY header plus TLS handshake, the wait for its turn included. Default 10s.
     pub handshake_timeout: Duration,
     /// Time for a whole request head from its first byte. Default 10s.
     pub header_timeout: Duration,

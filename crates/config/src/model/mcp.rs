@@ -49,6 +49,8 @@ pub struct McpServer {
     pub request_timeout: Duration,
     /// How long `initialize` or `server/discover` may take. Default 10s.
     pub initialize_timeout: Duration,
+    /// Sessions initialised anew at once, where they are replayable. Default 32.
+    pub max_reinitializations: usize,
     /// Life of sealed `requestState` and task handles. Default 1h.
     pub handle_ttl: Duration,
     /// Credential for the server. The client's own is never forwarded.

@@ -195,6 +195,13 @@ pub(super) static SESSIONS: Block = Block {
             "Sessions remembered for re-binding and revocation.",
         )
         .restart(),
+        key(
+            "max_journal_reads",
+            int(1, 100_000),
+            Def::Text("64"),
+            "Looks into the shared journal at once. The others wait in the order they came; one that finds no place in time goes on as if the journal could not be read.",
+        )
+        .restart(),
     ]],
     scalar: None,
     reserved: &[],

@@ -155,9 +155,26 @@ const LIMITS: &[Key] = &[
         "max_handshakes",
         int(1, 1_000_000),
         Def::Text("256"),
-        "TLS handshakes under way at once, per worker.",
+        "TLS handshakes under way at once, all listeners together. The others wait in the order they came, until `handshake_timeout`.",
     ),
-    key("handshake_timeout", seconds(10, HOUR), Def::Text("10s"), "PROXY header plus TLS handshake."),
+    key(
+        "accept_rate",
+        int(1, 10_000_000),
+        Def::Text("10000"),
+        "Connections accepted per second, all listeners together. The others wait in the system's queue.",
+    ),
+    key(
+        "accept_burst",
+        int(1, 10_000_000),
+        Def::Text("1000"),
+        "Connections accepted at once, beyond that rate.",
+    ),
+    key(
+        "handshake_timeout",
+        seconds(10, HOUR),
+        Def::Text("10s"),
+        "PROXY header plus TLS handshake, the wait for its turn included.",
+    ),
     key("header_timeout", seconds(10, HOUR), Def::Text("10s"), "A whole request head, from its first byte."),
     key(
         "read_timeout",

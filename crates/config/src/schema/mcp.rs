@@ -192,6 +192,12 @@ static MCP_SERVER: Block = Block {
                 "`initialize` or `server/discover`.",
             ),
             key(
+                "max_reinitializations",
+                int(1, 100_000),
+                Def::Text("32"),
+                "With `session: replayable`: sessions of this server that Holdfast initialises anew at once. The others wait in the order they came, until `request_timeout`.",
+            ),
+            key(
                 "handle_ttl",
                 seconds(SECOND, 30 * DAY),
                 Def::Text("1h"),

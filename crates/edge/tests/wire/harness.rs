@@ -123,6 +123,8 @@ pub(crate) fn server() -> Server {
         max_connections: 1000,
         max_connections_per_ip: 1000,
         max_handshakes: 256,
+        accept_rate: 10_000,
+        accept_burst: 1000,
         handshake_timeout: seconds(10),
         header_timeout: seconds(10),
         read_timeout: seconds(30),

@@ -9,5 +9,6 @@ mod framing;
 mod harness;
 mod http2;
 mod proxy;
+mod storms;
 mod tls;
 mod upgrade;

@@ -26,10 +26,10 @@ use std::{
 
 static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// Writes a self-signed pair for `name` and returns the certificate.
-fn issue(folder: &Path, name: &str, expired: bool) -> (Certificate, CertificateDer<'static>) {
+pub(crate) fn issue(folder: &Path, name: &str, expired: bool) -> (Certificate, CertificateDer<'static>) {
     let key = KeyPair::generate().expect("key");
     let mut params = CertificateParams::new(vec![name.to_owned()]).expect("params");
     if expired {
@@ -43,7 +43,7 @@ fn issue(folder: &Path, name: &str, expired: bool) -> (Certificate, CertificateD
     (files, certificate.der().clone())
 }
 
-fn tls(certificates: Vec<Certificate>) -> ServerTls {
+pub(crate) fn tls(certificates: Vec<Certificate>) -> ServerTls {
     ServerTls { certificates, minimum_version: TlsVersion::V1_2, preferred_ciphers: Vec::new() }
 }
 
@@ -55,7 +55,7 @@ fn provider(suites: &[&str]) -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-struct Asking<'a> {
+pub(crate) struct Asking<'a> {
     address: SocketAddr,
     name: &'a str,
     roots: &'a [CertificateDer<'static>],
@@ -65,7 +65,8 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn connect(&self) -> Result<Tls, String> {
+    /// A connection on which nothing has been said yet.
+    pub(crate) fn begin(&self) -> Result<Tls, String> {
         let mut roots = RootCertStore::empty();
         for root in self.roots {
             roots.add(root.clone()).map_err(|error| error.to_string())?;
@@ -80,21 +81,25 @@ impl Asking<'_> {
         let session = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
         let socket = TcpStream::connect(self.address).map_err(|error| error.to_string())?;
         socket.set_read_timeout(Some(crate::harness::PATIENCE)).expect("timeout");
-        let mut stream = StreamOwned::new(session, socket);
+        Ok(StreamOwned::new(session, socket))
+    }
+
+    fn connect(&self) -> Result<Tls, String> {
+        let mut stream = self.begin()?;
         stream
             .write_all(b"GET /tls HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
             .map_err(|e| e.to_string())?;
         Ok(stream)
     }
 
-    fn ask(&self) -> Result<String, String> {
+    pub(crate) fn ask(&self) -> Result<String, String> {
         let mut text = String::new();
         self.connect()?.read_to_string(&mut text).map_err(|error| error.to_string())?;
         Ok(text)
     }
 }
 
-fn asking<'a>(edge: &Running, name: &'a str, roots: &'a [CertificateDer<'static>]) -> Asking<'a> {
+pub(crate) fn asking<'a>(edge: &Running, name: &'a str, roots: &'a [CertificateDer<'static>]) -> Asking<'a> {
     Asking { address: edge.address(), name, roots, versions: &BOTH, suites: &[], alpn: &[] }
 }
 
@@ -280,22 +285,4 @@ fn a_handshake_that_stalls_is_cut() {
     eventually("it is counted", || {
         edge.metric("holdfast_edge_tls_failures_total{listener=\"server\",reason=\"timeout\"}") == 1
     });
-}
-
-#[test]
-fn handshakes_beyond_their_limit_are_refused() {
-    let folder = tempfile::tempdir().expect("folder");
-    let (files, root) = issue(folder.path(), "a.test", false);
-    let mut narrow = server();
-    (narrow.workers, narrow.max_handshakes) = (1, 1);
-    let edge = Running::start(&narrow, &[listener(Some(tls(vec![files])))]);
-    let mut first = edge.connect();
-    first.send([22, 3, 1]);
-    eventually("it is under way", || edge.metric("holdfast_edge_connections_open{") == 1);
-    let mut second = edge.connect();
-    second.send([22, 3, 1]);
-    assert!(second.is_gone());
-    drop(first);
-    let roots = [root];
-    eventually("the place is free again", || asking(&edge, "a.test", &roots).ask().is_ok());
 }

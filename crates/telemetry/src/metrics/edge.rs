@@ -9,7 +9,7 @@ label! {
         MaxConnections => "max_connections",
         /// `server.max_connections_per_ip`.
         PerIp => "max_connections_per_ip",
-        /// `server.max_handshakes`.
+        /// `server.max_handshakes` were under way for all of `server.handshake_timeout`.
         MaxHandshakes => "max_handshakes",
         /// A PROXY v2 header is missing, malformed or not from a trusted hop.
         ProxyHeader => "proxy_header",
@@ -95,6 +95,12 @@ pub struct EdgeMetrics {
     pub refused: PerLabel<RefusedConnection, Counter>,
     /// Handshakes completed.
     pub handshakes: Counter,
+    /// Handshakes under way.
+    pub handshakes_open: Gauge,
+    /// Connections that wait for a handshake.
+    pub handshakes_waiting: Gauge,
+    /// Pauses in accepting.
+    pub accept_pauses: Counter,
     /// Handshakes failed.
     pub tls_failures: PerLabel<TlsFailure, Counter>,
     /// Messages refused by the framing guard.
@@ -115,6 +121,9 @@ impl EdgeMetrics {
             accepted: scope.counter(Metric::EdgeConnections, &[listener]),
             refused: scope.counters(Metric::EdgeConnectionsRefused, &[listener]),
             handshakes: scope.counter(Metric::EdgeHandshakes, &[listener]),
+            handshakes_open: scope.gauge(Metric::EdgeHandshakesOpen, &[listener]),
+            handshakes_waiting: scope.gauge(Metric::EdgeHandshakesWaiting, &[listener]),
+            accept_pauses: scope.counter(Metric::EdgeAcceptPauses, &[listener]),
             tls_failures: scope.counters(Metric::EdgeTlsFailures, &[listener]),
             framing: scope.counters(Metric::EdgeFraming, &[listener]),
             stalls: scope.counters(Metric::EdgeStalls, &[listener]),

@@ -85,6 +85,22 @@ label! {
         Ok => "ok",
         /// No endpoint took it.
         Failed => "failed",
+        /// Too many others were in turn before it.
+        Overloaded => "overloaded",
+    }
+}
+
+label! {
+    /// What a look into the shared journal found.
+    pub enum JournalRead {
+        /// An entry.
+        Found => "found",
+        /// That there is none.
+        Nothing => "nothing",
+        /// No answer.
+        Failed => "failed",
+        /// No place among `sessions.max_journal_reads` in time.
+        Full => "full",
     }
 }
 
@@ -126,6 +142,12 @@ pub struct McpMetrics {
     pub sessions_refused: PerLabel<SessionRefusal, Counter>,
     /// Sessions moved.
     pub rebindings: PerLabel<Rebinding, Counter>,
+    /// Sessions that wait to be moved.
+    pub rebindings_waiting: Gauge,
+    /// Looks into the shared journal.
+    pub journal_reads: PerLabel<JournalRead, Counter>,
+    /// Looks that wait.
+    pub journal_reads_waiting: Gauge,
     /// Event streams open.
     pub streams: PerLabel<StreamKind, Gauge>,
     /// Bytes kept for resumption.
@@ -158,6 +180,9 @@ impl McpMetrics {
             sessions_opened: scope.counter(Metric::McpSessionsOpened, &[server]),
             sessions_refused: scope.counters(Metric::McpSessionsRefused, &[server]),
             rebindings: scope.counters(Metric::McpRebindings, &[server]),
+            rebindings_waiting: scope.gauge(Metric::McpRebindingsWaiting, &[server]),
+            journal_reads: scope.counters(Metric::McpJournalReads, &[server]),
+            journal_reads_waiting: scope.gauge(Metric::McpJournalReadsWaiting, &[server]),
             streams: scope.gauges(Metric::McpStreams, &[server]),
             stream_log_bytes: scope.gauge(Metric::McpStreamLog, &[server]),
             answers_held: scope.gauge(Metric::McpAnswersHeld, &[server]),

@@ -26,7 +26,8 @@ pub use edge::{
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use mcp::{
-    MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal, StreamKind,
+    JournalRead, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal,
+    StreamKind,
 };
 pub use peers::{PeerAnswer, PeerAsk, PeerDeath, PeerDial, PeerEnd, PeerLinkState, PeerMetrics, PeerNote};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

@@ -103,6 +103,9 @@ table! {
     EdgeConnections: Counter "holdfast_edge_connections" ["listener"] "Client connections accepted.";
     EdgeConnectionsRefused: Counter "holdfast_edge_connections_refused" ["listener", "reason"] "Client connections closed before their first request because a limit was reached.";
     EdgeHandshakes: Counter "holdfast_edge_tls_handshakes" ["listener"] "TLS handshakes completed.";
+    EdgeHandshakesOpen: Gauge "holdfast_edge_tls_handshakes_open" ["listener"] "TLS handshakes under way; server.max_handshakes is their limit over all listeners.";
+    EdgeHandshakesWaiting: Gauge "holdfast_edge_tls_handshakes_waiting" ["listener"] "Connections that wait because server.max_handshakes TLS handshakes are under way.";
+    EdgeAcceptPauses: Counter "holdfast_edge_accept_pauses" ["listener"] "Times that accepting paused because server.accept_rate was reached; connections wait in the system's queue meanwhile.";
     EdgeTlsFailures: Counter "holdfast_edge_tls_failures" ["listener", "reason"] "TLS handshakes that failed.";
     EdgeFraming: Counter "holdfast_edge_framing_violations" ["listener", "reason"] "HTTP/1 messages refused because where they end is ambiguous or malformed.";
     EdgeStalls: Counter "holdfast_edge_stalls" ["listener", "kind"] "Connections closed because a client made no progress.";
@@ -142,6 +145,9 @@ table! {
     McpSessionsOpened: Counter "holdfast_mcp_sessions_opened" ["server"] "Session tokens opened and accepted.";
     McpSessionsRefused: Counter "holdfast_mcp_sessions_refused" ["server", "reason"] "Session tokens refused.";
     McpRebindings: Counter "holdfast_mcp_rebindings" ["server", "result"] "Sessions moved to another endpoint because theirs died.";
+    McpRebindingsWaiting: Gauge "holdfast_mcp_rebindings_waiting" ["server"] "Sessions that wait for their turn to be initialised anew because max_reinitializations of the server are under way.";
+    McpJournalReads: Counter "holdfast_mcp_journal_reads" ["server", "result"] "Looks into the journal that replicas share.";
+    McpJournalReadsWaiting: Gauge "holdfast_mcp_journal_reads_waiting" ["server"] "Looks that wait because sessions.max_journal_reads are under way.";
     McpStreams: Gauge "holdfast_mcp_streams_open" ["server", "kind"] "Event streams open towards clients.";
     McpStreamLog: Gauge "holdfast_mcp_stream_log" in Bytes ["server"] "Memory held so that broken event streams can be resumed.";
     McpAnswersHeld: Gauge "holdfast_mcp_answers_held" in Bytes ["server"] "Memory of JSON answers that came in several pieces and are held whole.";
