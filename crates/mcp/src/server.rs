@@ -18,6 +18,7 @@ pub struct Server {
     pub(crate) era: EraMode,
     pub(crate) request_timeout: Duration,
     pub(crate) initialize_timeout: Duration,
+    pub(crate) reinitializations_max: usize,
     pub(crate) handle_ttl: Duration,
     /// Attempts of one request, the upstream's own included where they can be told.
     pub(crate) attempts_max: u32,
@@ -61,6 +62,7 @@ impl Server {
             era: config.era,
             request_timeout: config.request_timeout,
             initialize_timeout: config.initialize_timeout,
+            reinitializations_max: config.max_reinitializations,
             handle_ttl: config.handle_ttl,
             attempts_max: if retry.enabled { retry.max_attempts.max(1) } else { 1 },
             credential,

@@ -3,6 +3,10 @@
 //! Only for servers that the operator calls `session: replayable`. The stored `initialize` is repeated on another
 //! endpoint, and the replicas remember the new binding under a higher epoch. One request of a replica does it, the others of the
 //! session wait; of two replicas that do it at once, the first to write the shared journal wins.
+//!
+//! All sessions of a dead endpoint come at once. So many of a server move at the same time as its operator allows
+//! (`max_reinitializations`), the others wait in the order they came, and those who waited are spread a little, because the
+//! server's other replicas are told of the death at the same moment.
 
 use super::{
     replicas::{self, Published},
@@ -16,15 +20,19 @@ use crate::{
     state::Binding,
 };
 use bytes::Bytes;
+use holdfast_edge::Turn;
 use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::Rebinding;
 use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderValue, Method, StatusCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Id of the gateway's own `initialize`. The client never sees the answer.
 const ID: &[u8] = b"\"holdfast-rebind\"";
 const INITIALIZED: Bytes = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+
+/// Who waited for a turn begins up to this much later.
+const JITTER: Duration = Duration::from_millis(20);
 
 /// Why a session cannot move.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,9 @@ pub(crate) enum Stuck {
     /// No endpoint took it.
     #[error("no other endpoint took the session")]
     NoTaker,
+    /// Its turn did not come within the request's deadline.
+    #[error("too many sessions of the server are moving")]
+    Crowded,
 }
 
 /// Binds `session` anew, away from `dead`. Returns the binding of a later epoch than `epoch`, made here or by a request
@@ -48,13 +59,23 @@ pub(crate) async fn rebind(
     let (true, Some(params)) = (caller.server.replayable, &session.initialize) else {
         return Err(Stuck::NotReplayable);
     };
-    let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let journal = &caller.shared.state.journal;
-    let _flight = clock::timeout_at(until, journal.fly(session.uid)).await.map_err(|_| Stuck::NoTaker)?;
+    // Whoever holds it may be waiting for a turn.
+    let flight = clock::timeout_at(caller.until, journal.fly(session.uid)).await;
+    let _flight = flight.map_err(|_| crowded(caller))?;
     if let Some(binding) = replicas::later(caller, session.uid, epoch).await {
         return Ok(binding);
     }
+    let turn = turn(caller).await?;
+    // It may have been moved at another replica in the meantime.
+    if turn.waited()
+        && let Some(binding) = replicas::later(caller, session.uid, epoch).await
+    {
+        return Ok(binding);
+    }
+    let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let moved = replay(caller, session, params, epoch, dead, until).await;
+    drop(turn);
     let verdict = if moved.is_some() { Rebinding::Ok } else { Rebinding::Failed };
     caller.server.metrics.rebindings.inc(verdict);
     let mut binding = moved.ok_or(Stuck::NoTaker)?;
@@ -80,6 +101,24 @@ pub(crate) async fn close(caller: &Caller, session: &Session, binding: &Binding)
         Ok(answer) => caller.note_head(answer.head()),
         Err(failure) => caller.note_failure(&failure),
     }
+}
+
+/// The turn to initialise one session anew. As many can wait as there are sessions with a request in flight.
+async fn turn(caller: &Caller) -> Result<Turn, Stuck> {
+    let server = &caller.server;
+    let turns = caller.shared.state.moving.of(&server.name, server.reinitializations_max);
+    let taking = turns.take(&server.metrics.rebindings_waiting);
+    let turn = clock::timeout_at(caller.until, taking).await.map_err(|_| crowded(caller))?;
+    if turn.waited() {
+        tokio::time::sleep(JITTER.mul_f64(fastrand::f64())).await;
+    }
+    Ok(turn)
+}
+
+fn crowded(caller: &Caller) -> Stuck {
+    caller.server.metrics.rebindings.inc(Rebinding::Overloaded);
+    tracing::debug!(server = &*caller.server.name, "mcp.servers[].max_reinitializations are under way");
+    Stuck::Crowded
 }
 
 async fn replay(

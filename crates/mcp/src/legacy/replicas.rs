@@ -9,6 +9,7 @@ use crate::{
     token::{BindingRecord, EndpointTag, SessionUid, unix_now},
 };
 use holdfast_store::{Entry, SessionId, Swapped};
+use holdfast_telemetry::metrics::JournalRead;
 use holdfast_upstream::clock;
 use std::{
     sync::Arc,
@@ -43,15 +44,27 @@ pub(crate) async fn later(caller: &Caller, session: SessionUid, epoch: Epoch) ->
     Some(found)
 }
 
+/// What the shared journal says. Of all sessions that lost their endpoint together only so many ask at once; one whose turn does
+/// not come in time goes on without, as if the journal could not be read.
 async fn read(caller: &Caller, session: SessionUid) -> Option<Binding> {
-    let store = caller.shared.state.store()?;
-    match store.journal().read(SessionId(session.0), until(caller)).await {
-        Ok(entry) => theirs(caller, &entry?),
+    let state = &caller.shared.state;
+    let store = state.store()?;
+    let (metrics, until) = (&caller.server.metrics, until(caller));
+    let Ok(_turn) = clock::timeout_at(until, state.reading.take(&metrics.journal_reads_waiting)).await else {
+        metrics.journal_reads.inc(JournalRead::Full);
+        tracing::debug!("the shared journal was not read: sessions.max_journal_reads are under way");
+        return None;
+    };
+    let (result, binding) = match store.journal().read(SessionId(session.0), until).await {
+        Ok(Some(entry)) => (JournalRead::Found, theirs(caller, &entry)),
+        Ok(None) => (JournalRead::Nothing, None),
         Err(error) => {
             tracing::debug!(%error, "the shared journal was not read");
-            None
+            (JournalRead::Failed, None)
         }
-    }
+    };
+    metrics.journal_reads.inc(result);
+    binding
 }
 
 /// What another replica has said, as a binding; `None` if its endpoint is unknown here.

@@ -18,9 +18,13 @@ use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::{MappedEra, McpOutcome, SessionRefusal};
 use holdfast_upstream::EndpointKey;
 use http::StatusCode;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Re-bindings one request may cause. A second is needed when the new endpoint dies at once.
 const REBINDINGS_MAX: u32 = 2;
+
+/// When a client should come again whose session did not get its turn, in seconds: spread, or they all come together again.
+const CROWDED_RETRY: RangeInclusive<u64> = 1..=5;
 
 /// One attempt's outcome, as far as the session is concerned.
 #[allow(
@@ -160,9 +164,15 @@ impl Asking<'_> {
     /// The session is over for its client: 404 makes it initialise anew. When replaying was allowed and nobody took it, the
     /// session may still come back, so that is said instead.
     fn lost(&mut self, stuck: &Stuck) -> Outcome {
-        self.end(McpOutcome::UpstreamError);
-        self.caller.server.metrics.sessions_refused.inc(SessionRefusal::EndpointGone);
-        Outcome::refused(gone_error(stuck), Some(self.id.clone()))
+        let error = gone_error(stuck);
+        if matches!(stuck, Stuck::Crowded) {
+            self.caller.note_outcome(McpOutcome::Refused, reason(&error));
+            self.end(McpOutcome::Refused);
+        } else {
+            self.end(McpOutcome::UpstreamError);
+            self.caller.server.metrics.sessions_refused.inc(SessionRefusal::EndpointGone);
+        }
+        Outcome::refused(error, Some(self.id.clone()))
     }
 
     fn end(&mut self, outcome: McpOutcome) {
@@ -180,7 +190,10 @@ pub(crate) fn gone_error(stuck: &Stuck) -> McpError {
         }
         Stuck::NoTaker => McpError::new(Problem::NoEndpoint)
             .detail("the session's endpoint is gone and no other one took it over")
-            .retry_after(std::time::Duration::from_secs(1)),
+            .retry_after(Duration::from_secs(1)),
+        Stuck::Crowded => McpError::new(Problem::Overloaded)
+            .detail("the session's endpoint is gone and max_reinitializations others are moving")
+            .retry_after(Duration::from_secs(fastrand::u64(CROWDED_RETRY))),
     }
 }
 

@@ -10,6 +10,7 @@ mod knowledge;
 mod notes;
 mod revoked;
 pub(crate) mod streams;
+mod turns;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub(crate) use hints::Hints;
@@ -23,14 +24,16 @@ use crate::{
     token::{SessionUid, unix_now},
 };
 use holdfast_config::Sessions;
+use holdfast_edge::Turns;
 use holdfast_peers::Peers;
 use holdfast_store::{Change, Feed, Sink, Store};
 use holdfast_upstream::clock;
 use std::sync::{Arc, OnceLock, Weak};
 use streams::{LogLimits, StreamLimits, Streams};
+use turns::ServerTurns;
 
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
-/// `sessions.max_entries`, `sessions.ttl` and `sessions.stream_*` need a restart.
+/// `sessions.max_entries`, `sessions.max_journal_reads`, `sessions.ttl` and `sessions.stream_*` need a restart.
 pub struct McpState {
     pub(crate) revoked: Revoked,
     pub(crate) journal: Journal,
@@ -38,6 +41,10 @@ pub struct McpState {
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
     pub(crate) answers: Arc<Answers>,
+    /// Sessions being moved.
+    pub(crate) moving: ServerTurns,
+    /// Looks into the shared journal.
+    pub(crate) reading: Arc<Turns>,
     /// Shared with the other replicas; none if this one is alone with its memory.
     store: Option<Store>,
     /// Ends with the state.
@@ -87,6 +94,8 @@ impl McpState {
             knowledge: Knowledge::default(),
             hints: Hints::default(),
             answers: Arc::default(),
+            moving: ServerTurns::default(),
+            reading: Turns::new(sessions.max_journal_reads),
             store,
             feed: OnceLock::new(),
             peers: OnceLock::new(),

@@ -24,6 +24,7 @@ pub(crate) struct Gateway {
     pub(crate) service: McpService,
     pub(crate) server: Arc<McpServer>,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) metrics: Arc<McpMetrics>,
     drain: DrainHandle,
     begin: Box<dyn Fn(Phase) + Send + Sync>,
     pub(crate) principal: Arc<Principal>,
@@ -41,6 +42,12 @@ pub(crate) struct Options {
     pub(crate) root: &'static str,
     /// The ring of another replica.
     pub(crate) ring: Option<Arc<KeyRing>>,
+    /// The state of the snapshot before.
+    pub(crate) state: Option<Arc<McpState>>,
+    /// What it shares with other replicas.
+    pub(crate) store: Option<Store>,
+    /// Lines of `sessions`.
+    pub(crate) sessions: &'static str,
 }
 
 /// A replica in front of `servers` whose sessions may move.
@@ -54,7 +61,9 @@ pub(crate) fn plain(servers: &[&Server]) -> Gateway {
 }
 
 fn config(servers: &[&Server], options: &Options) -> Config {
-    let mut text = format!("{}\nsessions:\n  ephemeral_key: true\nmcp:\n", options.root);
+    let mut text = format!("{}\nsessions:\n  ephemeral_key: true\n", options.root);
+    text.extend(options.sessions.lines().map(|line| format!("  {line}\n")));
+    text.push_str("mcp:\n");
     text.extend(options.mcp.lines().map(|line| format!("  {line}\n")));
     text.push_str("  servers:\n    - name: it\n");
     text.push_str("      health_check: { enabled: false }\n      endpoints:\n");
@@ -78,9 +87,9 @@ impl Gateway {
         let background = upstream.start(&tokio::runtime::Handle::current());
         let metrics = Arc::new(McpMetrics::new(&registry, "it"));
         let ring = options.ring.unwrap_or_else(|| key_ring(&config.sessions).unwrap());
-        let store = Store::memory(Limits::new(&config.sessions));
-        let state = McpState::new(&config.sessions, &store);
-        let mcp_server = McpServer::new(server, Arc::clone(&upstream), metrics).unwrap();
+        let store = options.store.unwrap_or_else(|| Store::memory(Limits::new(&config.sessions)));
+        let state = options.state.unwrap_or_else(|| McpState::new(&config.sessions, &store));
+        let mcp_server = McpServer::new(server, Arc::clone(&upstream), Arc::clone(&metrics)).unwrap();
         let service = McpService::new(&config.mcp, &config.sessions, Arc::clone(&ring), state, [mcp_server]);
         let server = Arc::clone(service.server("it").unwrap());
         let (drain, begin) = DrainHandle::driven();
@@ -88,6 +97,7 @@ impl Gateway {
             service,
             server,
             ring,
+            metrics,
             drain,
             begin: Box::new(begin),
             principal: Principal::anonymous(),

@@ -18,6 +18,8 @@ mod inputs;
 mod kills;
 mod listening;
 mod sessions;
+mod shared_store;
+mod storms;
 mod streams;
 mod upstream;
 mod wait;

@@ -17,7 +17,11 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
 /// One request as the server saw it.
 #[derive(Clone, Debug)]
@@ -77,6 +81,50 @@ pub(crate) enum Act {
     Drop,
     /// No answer ever.
     Silence,
+    /// This, once the gate lets it out.
+    Behind(Inside, Box<Act>),
+}
+
+/// Holds answers back and counts them.
+pub(crate) struct Gate {
+    open: Semaphore,
+    inside: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One answer at the gate.
+pub(crate) struct Inside(Arc<Gate>);
+
+impl Gate {
+    pub(crate) fn closed() -> Arc<Self> {
+        Arc::new(Self {
+            open: Semaphore::new(0),
+            inside: AtomicUsize::default(),
+            most: AtomicUsize::default(),
+        })
+    }
+    /// Everybody may go, also those who come later.
+    pub(crate) fn open(&self) {
+        self.open.close();
+    }
+    pub(crate) fn enter(self: &Arc<Self>) -> Inside {
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        Inside(Arc::clone(self))
+    }
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.load(Ordering::SeqCst)
+    }
+    /// The most that were inside at once.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 type Script = Arc<dyn Fn(&Seen) -> Act + Send + Sync>;
@@ -215,7 +263,12 @@ async fn answer(
     let request = Seen { method: parts.method, headers: parts.headers, message };
     seen.lock().push(request.clone());
     let script = Arc::clone(&script.lock());
-    let act = script(&request);
+    let mut act = script(&request);
+    if let Act::Behind(inside, held) = act {
+        // An error says that the gate is open.
+        let _ = inside.0.open.acquire().await;
+        act = *held;
+    }
     let json = |status: StatusCode, value: &Value| {
         Response::builder()
             .status(status)
@@ -239,6 +292,7 @@ async fn answer(
         }
         Act::Status(status) => Response::builder().status(status).body(full(String::new())).unwrap(),
         Act::Drop => return Err(io::Error::other("scripted")),
+        Act::Behind(..) => unreachable!("one gate at a time"),
         Act::Silence => {
             let _witness = Witness(ended, false);
             std::future::pending::<Infallible>().await;
