@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod conformance;
+pub mod counting;
 pub mod crowd;
 pub mod fixture;
 pub mod gateway;

@@ -55,17 +55,32 @@ pub struct Streaming {
     address: SocketAddr,
     path: String,
     session: String,
+    resumes_at: SocketAddr,
+    leaves_after: Option<usize>,
 }
 
 impl Streaming {
     /// A client of `session` at the MCP endpoint `path` of `address`.
     pub fn new(address: SocketAddr, path: &str, session: &str) -> Self {
-        Self { address, path: path.to_owned(), session: session.to_owned() }
+        let (path, session) = (path.to_owned(), session.to_owned());
+        Self { address, path, session, resumes_at: address, leaves_after: None }
+    }
+
+    /// The same, which takes its streams up again at `other`.
+    #[must_use]
+    pub fn resumes_at(self, other: SocketAddr) -> Self {
+        Self { resumes_at: other, ..self }
+    }
+
+    /// The same, which closes the first connection of a stream after `events` numbers.
+    #[must_use]
+    pub fn leaves_after(self, events: usize) -> Self {
+        Self { leaves_after: Some(events), ..self }
     }
 
     /// Calls `count_up` and follows its stream to the answer. Errors are those of the test itself.
     pub async fn count_up(&self, id: u64, to: u64, ms: u64) -> Result<Story> {
-        let mut reader = Reader { id, story: Story::default(), last: None };
+        let mut reader = Reader { id, story: Story::default(), last: None, leaves_after: self.leaves_after };
         let limit = Duration::from_millis(to * ms) + PATIENCE;
         match tokio::time::timeout(limit, self.follow(&mut reader, to, ms)).await {
             Ok(followed) => followed?,
@@ -107,7 +122,7 @@ impl Streaming {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, text/event-stream")
             .body(Full::new(Bytes::from(call.to_string())))?;
-        self.exchange(request, reader).await
+        self.exchange(self.address, request, reader).await
     }
 
     async fn get(&self, last: &str, reader: &mut Reader) -> Result<Ended> {
@@ -116,7 +131,7 @@ impl Streaming {
             .header(header::ACCEPT, "text/event-stream")
             .header("last-event-id", last)
             .body(Full::default())?;
-        self.exchange(request, reader).await
+        self.exchange(self.resumes_at, request, reader).await
     }
 
     fn request(&self, method: Method) -> hyper::http::request::Builder {
@@ -128,9 +143,14 @@ impl Streaming {
             .header("mcp-session-id", &self.session)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, reader: &mut Reader) -> Result<Ended> {
+    async fn exchange(
+        &self,
+        address: SocketAddr,
+        request: Request<Full<Bytes>>,
+        reader: &mut Reader,
+    ) -> Result<Ended> {
         let connect = async {
-            let socket = TcpStream::connect(self.address).await?;
+            let socket = TcpStream::connect(address).await?;
             let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
             let driver = tokio::spawn(connection);
             let answer = sender.send_request(request).await?;
@@ -151,6 +171,7 @@ struct Reader {
     id: u64,
     story: Story,
     last: Option<String>,
+    leaves_after: Option<usize>,
 }
 
 impl Reader {
@@ -173,6 +194,10 @@ impl Reader {
                 let event: Vec<u8> = text.drain(..end + 2).collect();
                 if self.event(std::str::from_utf8(&event)?)? {
                     return Ok(Ended::Answered);
+                }
+                if self.leaves_after.is_some_and(|events| self.story.told.len() >= events) {
+                    self.leaves_after = None;
+                    return Ok(Ended::Unanswered("left on purpose".to_owned()));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use crate::gateway::Gateway;
 use crate::runtime::{BuildError, Runtime, Shared};
 use holdfast_mcp::Replica;
-use holdfast_peers::{Parts, PeerView, Peers, ReplicaId};
+use holdfast_peers::{Parts, PeerView, Peers};
 use holdfast_store::ServerView;
 use holdfast_telemetry::metrics::PeerMetrics;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Pee
         return Ok(None);
     }
     let parts = Parts {
-        replica: ReplicaId::random(),
+        replica: shared.mcp.replica(),
         version: env!("CARGO_PKG_VERSION"),
         generation: runtime.generation,
         ring: Arc::clone(&runtime.ring),

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 pub struct Store(Arc<Backend>);
 
 enum Backend {
-    Memory(Box<Memory>),
+    Memory { memory: Box<Memory>, shared: bool },
     Redis(Data),
 }
 
@@ -26,7 +26,7 @@ macro_rules! part {
         #[$doc]
         pub fn $name(&self) -> &dyn $part {
             match &*self.0 {
-                Backend::Memory(memory) => &**memory,
+                Backend::Memory { memory, .. } => &**memory,
                 Backend::Redis(data) => data,
             }
         }
@@ -36,7 +36,12 @@ macro_rules! part {
 impl Store {
     /// A store of this process alone, empty.
     pub fn memory(limits: Limits) -> Self {
-        Self(Arc::new(Backend::Memory(Box::new(Memory::new(limits)))))
+        Self(Arc::new(Backend::Memory { memory: Box::new(Memory::new(limits)), shared: false }))
+    }
+
+    /// A store in memory that several replicas within this process share, empty.
+    pub fn memory_of_replicas(limits: Limits) -> Self {
+        Self(Arc::new(Backend::Memory { memory: Box::new(Memory::new(limits)), shared: true }))
     }
 
     /// A store on Redis. Reads certificate files and waits for nothing else: a server that is absent is no error, every operation then says
@@ -87,7 +92,7 @@ impl Store {
     /// Whether other processes see what is put in.
     pub fn is_shared(&self) -> bool {
         match &*self.0 {
-            Backend::Memory(_) => false,
+            Backend::Memory { shared, .. } => *shared,
             Backend::Redis(_) => true,
         }
     }
@@ -95,7 +100,7 @@ impl Store {
     /// A look at the store, for `/status`.
     pub fn view(&self) -> StoreView {
         match &*self.0 {
-            Backend::Memory(_) => StoreView { link: None, feed_complete: true, changes_pending: 0 },
+            Backend::Memory { .. } => StoreView { link: None, feed_complete: true, changes_pending: 0 },
             Backend::Redis(data) => data.view(),
         }
     }
@@ -104,7 +109,7 @@ impl Store {
     /// [`Change::Resync`](crate::Change::Resync), and so again after each interruption. A replica hears its own changes as well.
     pub fn changes(&self, sink: &Sink) -> Feed {
         let number = match &*self.0 {
-            Backend::Memory(memory) => memory.subscribe(sink),
+            Backend::Memory { memory, .. } => memory.subscribe(sink),
             Backend::Redis(data) => data.subscribe(sink),
         };
         Feed { store: self.clone(), number }
@@ -132,7 +137,7 @@ pub struct Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         match &*self.store.0 {
-            Backend::Memory(memory) => memory.unsubscribe(self.number),
+            Backend::Memory { memory, .. } => memory.unsubscribe(self.number),
             Backend::Redis(data) => data.unsubscribe(self.number),
         }
     }

@@ -4,7 +4,7 @@
 //! if one of them streams, all become events of one stream (2025-03-26 transports, "Sending Messages to the Server").
 
 use super::{
-    deliver::{Outcome, from_start},
+    deliver::{Outcome, from_start, reading},
     messages,
     pump::{Carries, Ended, Pump},
     request::request,
@@ -86,8 +86,8 @@ fn whole(outcomes: &[Outcome]) -> Option<Vec<Bytes>> {
 }
 
 fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) -> Response<Body> {
-    let stream = caller.shared.state.streams.open(session.uid);
-    let translator = |epoch| Translator::new(&caller.shared, session, stream.id, epoch);
+    let stream = caller.shared.state.streams.open(session.uid, reading(caller));
+    let translator = |epoch| Translator::new(&caller.shared, session, stream.id, epoch, None);
     let own = translator(Epoch::default());
     let mut pumps: Vec<_> = Vec::new();
     for outcome in outcomes {
@@ -107,6 +107,8 @@ fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) 
                     stream: Arc::clone(&stream),
                     translator: translator(epoch),
                     carries: Carries::Answer { id, tally },
+                    // Several answers share the stream, and a log is of one.
+                    log: None,
                 };
                 pumps.push((pump, events, source));
             }
@@ -114,7 +116,7 @@ fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) 
     }
     let response = from_start(caller, &stream, false);
     let caller = Arc::clone(caller);
-    let own = Translator::new(&caller.shared, session, stream.id, Epoch::default());
+    let own = Translator::new(&caller.shared, session, stream.id, Epoch::default(), None);
     tokio::spawn(async move {
         let mut running: FuturesUnordered<_> =
             pumps.into_iter().map(|(pump, events, source)| pump.carry(events, source)).collect();

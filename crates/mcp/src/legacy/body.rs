@@ -62,8 +62,7 @@ impl EventBody {
             && draining.poll_begun(cx).is_ready()
         {
             self.done = true;
-            // 2025-11-25 transports: a server that closes a connection before its stream ends sends `retry` first.
-            return Poll::Ready(Bytes::from(format!("retry: {}\n\n", fastrand::u64(DRAIN_RETRY_MS))));
+            return Poll::Ready(farewell());
         }
         ready!(self.timer.poll(cx));
         self.rest();
@@ -73,6 +72,11 @@ impl EventBody {
     fn rest(&mut self) {
         self.timer.reset(clock::after(clock::now(), self.keep_alive));
     }
+}
+
+/// 2025-11-25 transports: a server that closes a connection before its stream ends sends `retry` first.
+pub(super) fn farewell() -> Bytes {
+    Bytes::from(format!("retry: {}\n\n", fastrand::u64(DRAIN_RETRY_MS)))
 }
 
 impl Body for EventBody {
@@ -86,13 +90,22 @@ impl Body for EventBody {
         if self.done {
             return Poll::Ready(None);
         }
-        match self.stream.poll_at(self.generation, self.position, cx) {
+        let found = loop {
+            match self.stream.poll_at(self.generation, self.position, cx) {
+                // Stands in for an event that another replica never logged.
+                Poll::Ready(Found::Event(event)) if event.is_empty() => self.position += 1,
+                found => break found,
+            }
+        };
+        match found {
             Poll::Ready(Found::Event(event)) => {
                 self.position += 1;
                 self.rest();
                 Poll::Ready(Some(Ok(Frame::data(event))))
             }
-            Poll::Ready(Found::End(End::Complete | End::Suspended | End::Lost) | Found::Replaced) => {
+            Poll::Ready(
+                Found::End(End::Complete | End::Suspended | End::Lost | End::Moved) | Found::Replaced,
+            ) => {
                 self.done = true;
                 Poll::Ready(None)
             }

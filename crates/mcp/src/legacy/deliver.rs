@@ -13,10 +13,12 @@ use crate::{
     ids::Epoch,
     reply,
     source::{Event, Source},
-    state::streams::{LiveStream, StreamId},
+    state::streams::{LiveStream, Reading, StreamId},
+    token::StreamRecord,
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;
+use holdfast_store::Owner;
 use holdfast_telemetry::metrics::McpOutcome;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -56,7 +58,8 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             reply::error(&error, id.as_deref())
         }
         Outcome::Events { epoch, events } => {
-            let mut translator = Translator::new(&caller.shared, session, StreamId(fastrand::u64(..)), epoch);
+            let mut translator =
+                Translator::new(&caller.shared, session, StreamId(fastrand::u64(..)), epoch, None);
             let mut body = BytesMut::new();
             for (event, sequence) in events.iter().zip(0..) {
                 // Not in a log: only what the upstream itself can repeat gets an id.
@@ -65,8 +68,11 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             reply::events(Body::full(body.freeze()))
         }
         Outcome::Open { epoch, events, source, id, tally } => {
-            let stream = caller.shared.state.streams.open(session.uid);
-            let translator = Translator::new(&caller.shared, session, stream.id, epoch);
+            let state = &caller.shared.state;
+            let stream = state.streams.open(session.uid, reading(caller));
+            let translator = Translator::new(&caller.shared, session, stream.id, epoch, Some(&id));
+            let record = StreamRecord { epoch, awaiting: Some(id.clone()) };
+            let log = state.log(session.uid, stream.id, Owner::first(state.replica()), &record);
             let primed = events.first().is_some_and(|event| event.frame.is_none() && event.id.is_some());
             if session.version.has_priming_events() && !primed {
                 stream.push(translator.priming(stream.next_sequence()));
@@ -78,11 +84,17 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
                 stream,
                 translator,
                 carries: Carries::Answer { id, tally },
+                log,
             };
             pump.start(events, source);
             body
         }
     }
+}
+
+/// How another replica reads the streams that this caller opens.
+pub(crate) fn reading(caller: &Caller) -> Reading {
+    Reading { keep_alive: caller.shared.keep_alive, drain: caller.drain.clone() }
 }
 
 /// A response that follows a new stream.

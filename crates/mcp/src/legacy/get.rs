@@ -1,29 +1,29 @@
 //! GET: what the server says on its own, and streams that are taken up again.
 
 use super::{
-    deliver::{attach, from_start},
+    deliver::{attach, from_start, reading},
     pump::{Carries, Pump},
     rebind::{Stuck, bind, rebind},
+    relay::relay,
     request::gone_error,
+    resume::resume,
     session::{Bound, Session},
     translate::Translator,
 };
 use crate::{
-    caller::{Caller, Tally, seal_failure},
-    errors::{McpError, Problem},
+    caller::{Caller, seal_failure},
     exchange::{Answer, Hold, ask, bare_error},
+    ids::Epoch,
     reply,
     source::Source,
-    state::{
-        Binding,
-        streams::{End, LiveStream, Resume},
-    },
-    token::{EventId, unix_now},
+    state::{Binding, streams::shared_log},
+    token::{EventId, StreamRecord, unix_now},
 };
 use bytes::Bytes;
 use holdfast_edge::Body;
 use holdfast_resilience::Safety;
-use holdfast_telemetry::metrics::{MappedEra, MethodClass};
+use holdfast_store::Owner;
+use holdfast_upstream::clock;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 
@@ -62,71 +62,7 @@ fn place(caller: &Caller, session: &Session) -> Option<EventId> {
     }
 }
 
-/// Takes a stream up again: from the log of this replica, or through the server that knows its own event id. `None` if
-/// neither works: then a new stream is all there is.
-async fn resume(caller: &Arc<Caller>, session: &Arc<Session>, place: &EventId) -> Option<Response<Body>> {
-    let state = &caller.shared.state;
-    let id = crate::state::streams::StreamId(place.stream);
-    if let Some(stream) = state.streams.find(id, session.uid) {
-        let unasked = state.streams.get_stream(session.uid).is_some_and(|get| get.id == stream.id);
-        if stream.end() == Some(End::Lost) && stream.next_sequence() <= place.sequence + 1 {
-            return None;
-        }
-        if let Some(resume) = stream.wake() {
-            let stream = Arc::clone(&stream);
-            go_on(caller, session, &stream, resume).await;
-        }
-        return attach(caller, &stream, place.sequence + 1, unasked);
-    }
-    let upstream_event = Bytes::from(place.upstream.clone()?);
-    let Bound::To(binding) = session.binding(caller).await else { return None };
-    if binding.epoch != place.epoch {
-        return None;
-    }
-    let source = open_upstream(caller, session, &binding, Some(&upstream_event)).await.ok()?;
-    let stream = state.streams.open(session.uid);
-    let mut translator = Translator::new(&caller.shared, session, stream.id, binding.epoch);
-    translator.resumed_at(upstream_event);
-    let response = from_start(caller, &stream, true);
-    let pump = Pump { caller: Arc::clone(caller), stream, translator, carries: Carries::Unasked };
-    pump.start(Vec::new(), source);
-    Some(response)
-}
-
-/// Lets a suspended stream go on where its server left it.
-async fn go_on(caller: &Arc<Caller>, session: &Arc<Session>, stream: &Arc<LiveStream>, resume: Resume) {
-    let bound = match session.binding(caller).await {
-        Bound::To(binding) if binding.epoch == resume.epoch => Some(binding),
-        Bound::To(_) | Bound::Gone(_) => None,
-    };
-    let mut translator = Translator::new(&caller.shared, session, stream.id, resume.epoch);
-    translator.resumed_at(resume.upstream_event.clone());
-    let source = match &bound {
-        Some(binding) => open_upstream(caller, session, binding, Some(&resume.upstream_event)).await.ok(),
-        None => None,
-    };
-    let carries = match resume.awaiting.clone() {
-        Some(id) => {
-            let tally = Tally::of(&caller.server, MethodClass::Other, MappedEra::Legacy);
-            Carries::Answer { id, tally }
-        }
-        None => Carries::Unasked,
-    };
-    if let Some(source) = source {
-        let pump = Pump { caller: Arc::clone(caller), stream: Arc::clone(stream), translator, carries };
-        return pump.start(Vec::new(), source);
-    }
-    if let Some(id) = resume.awaiting {
-        let error = McpError::new(Problem::UpstreamLost).render(Some(&id));
-        stream.push(translator.own(&error, stream.next_sequence()));
-        stream.finish(End::Complete);
-    } else {
-        stream.finish(End::Lost);
-    }
-    caller.shared.state.streams.finished(stream.id);
-}
-
-/// The session's GET stream: the one that is there, or a new one.
+/// The session's GET stream: the one that is there, here or at another replica, or a new one.
 async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
     let state = &caller.shared.state;
     if let Some(stream) = state.streams.get_stream(session.uid)
@@ -136,18 +72,45 @@ async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
     {
         return response;
     }
+    let mut before = None;
+    if let Some(store) = state.store()
+        && let Some((owner, stream)) =
+            shared_log::listener(store, session.uid, clock::after(clock::now(), shared_log::UNHURRIED)).await
+    {
+        if let Some(response) = relay(caller, session, owner.replica, stream, None).await {
+            return response;
+        }
+        before = Some(owner);
+    }
     let (binding, source) = match open_anywhere(caller, session).await {
         Ok(opened) => opened,
         Err(response) => return response,
     };
-    let stream = state.streams.open(session.uid);
+    listen(caller, session, binding.epoch, source, before)
+}
+
+/// Makes what the server has just opened the session's listening stream, after the one of `before`.
+fn listen(
+    caller: &Arc<Caller>,
+    session: &Arc<Session>,
+    epoch: Epoch,
+    source: Source,
+    before: Option<Owner>,
+) -> Response<Body> {
+    let state = &caller.shared.state;
+    let stream = state.streams.open(session.uid, reading(caller));
     state.streams.set_get_stream(session.uid, &stream);
-    let translator = Translator::new(&caller.shared, session, stream.id, binding.epoch);
+    let record = StreamRecord { epoch, awaiting: None };
+    let mut log = state.log(session.uid, stream.id, Owner::first(state.replica()), &record);
+    if let Some(log) = &mut log {
+        log.listen(shared_log::next_listener(state.replica(), before));
+    }
+    let translator = Translator::new(&caller.shared, session, stream.id, epoch, None);
     if session.version.has_priming_events() {
         stream.push(translator.priming(stream.next_sequence()));
     }
     let response = from_start(caller, &stream, true);
-    let pump = Pump { caller: Arc::clone(caller), stream, translator, carries: Carries::Unasked };
+    let pump = Pump { caller: Arc::clone(caller), stream, translator, carries: Carries::Unasked, log };
     pump.start(Vec::new(), source);
     response
 }
@@ -157,7 +120,7 @@ async fn fresh(caller: &Arc<Caller>, session: &Arc<Session>) -> Response<Body> {
     clippy::large_enum_variant,
     reason = "moved a few times per message; a box would cost an allocation each"
 )]
-enum Closed {
+pub(super) enum Closed {
     Gone,
     Says(Response<Body>),
 }
@@ -190,7 +153,8 @@ async fn open_anywhere(
     Err(reply::error(&gone_error(&Stuck::NoTaker), None))
 }
 
-async fn open_upstream(
+/// Asks the server for events of `binding`'s session: after one it named, or new ones.
+pub(super) async fn open_upstream(
     caller: &Caller,
     session: &Session,
     binding: &Binding,
@@ -202,10 +166,7 @@ async fn open_upstream(
     if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id).ok()) {
         out.headers.insert(LAST_EVENT_ID, id);
     }
-    out.until = caller.until.min(holdfast_upstream::clock::after(
-        holdfast_upstream::clock::now(),
-        caller.server.initialize_timeout,
-    ));
+    out.until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
         Ok(Answer::Open(head, _, source)) => {
             caller.note_head(&head);

@@ -11,11 +11,15 @@ mod outlive;
 mod pump;
 mod rebind;
 mod replicas;
+mod relay;
 mod request;
 mod session;
+mod resume;
 mod translate;
 
 use crate::{
+pub(crate) use body::EventBody;
+
     caller::{Caller, PROTOCOL_VERSION, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},

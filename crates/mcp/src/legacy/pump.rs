@@ -6,12 +6,21 @@ use crate::{
     errors::{McpError, Problem},
     exchange::let_end,
     source::{Event, Source, SourceError},
-    state::streams::{End, LiveStream, Resume},
+    state::streams::{End, LiveStream, Resume, SharedLog, Written},
+    token::LoggedEvent,
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::{McpOutcome, StreamKind};
-use holdfast_upstream::clock;
-use std::{sync::Arc, time::Instant};
+use holdfast_upstream::clock::{self, Alarm};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Longer than any process lives: when nothing is due.
+const NEVER: Duration = Duration::from_hours(24 * 365);
 
 /// What a pump carries.
 pub(crate) enum Carries {
@@ -27,6 +36,8 @@ pub(crate) struct Pump {
     pub(crate) stream: Arc<LiveStream>,
     pub(crate) translator: Translator,
     pub(crate) carries: Carries,
+    /// Where all replicas can read it.
+    pub(crate) log: Option<SharedLog>,
 }
 
 /// How a pump ended.
@@ -35,68 +46,68 @@ enum Stopped {
     /// The upstream closed its connection and gave an id to go on by.
     Pausing,
     Broken(Problem),
+    /// Another replica carries the stream now.
+    Moved,
 }
+
+/// Another replica carries the stream now.
+struct Fenced;
 
 impl Pump {
     /// Starts a task that carries `events` and then what `source` brings, and ends the stream.
     pub(crate) fn start(self, events: Vec<Event>, source: Source) {
-        let kind = match self.carries {
-            Carries::Answer { .. } => StreamKind::Post,
-            Carries::Unasked => StreamKind::Get,
-        };
-        let gauge = OpenStream::new(&self.caller, kind);
-        tokio::spawn(async move {
-            let (caller, stream) = (Arc::clone(&self.caller), Arc::clone(&self.stream));
-            match self.carry(events, source).await {
-                Ended::Suspended(resume) => stream.suspend(resume),
-                Ended::With(end) => stream.finish(end),
-            }
-            caller.shared.state.streams.finished(stream.id);
-            drop(gauge);
-        });
+        let (caller, stream) = (Arc::clone(&self.caller), Arc::clone(&self.stream));
+        let carried = self.carry(events, source);
+        end(caller, stream, carried);
+    }
+
+    /// Ends a stream that nobody carries on.
+    pub(crate) fn give_up(self, problem: Problem) {
+        let (caller, stream) = (Arc::clone(&self.caller), Arc::clone(&self.stream));
+        end(caller, stream, self.conclude(Stopped::Broken(problem)));
     }
 
     /// Carries one source to its end without ending the stream.
     pub(crate) async fn carry(mut self, events: Vec<Event>, source: Source) -> Ended {
-        for event in &events {
-            self.append(event);
-        }
-        let until = match self.carries {
-            Carries::Answer { .. } => Some(self.caller.until),
-            Carries::Unasked => None,
+        let kind = match self.carries {
+            Carries::Answer { .. } => StreamKind::Post,
+            Carries::Unasked => StreamKind::Get,
         };
+        let _gauge = OpenStream::new(&self.caller, kind);
+        if let Some(log) = self.log.as_mut().filter(|log| log.listens())
+            && log.refresh().await == Written::Fenced
+        {
+            return self.conclude(Stopped::Moved).await;
+        }
+        for event in &events {
+            if let Err(Fenced) = self.append(event).await {
+                return self.conclude(Stopped::Moved).await;
+            }
+        }
         let stopped = match self.answered_by(&events) {
             Some(outcome) => {
                 let_end(source);
                 Stopped::Answered(outcome)
             }
-            None => self.follow(source, until).await,
+            None => self.follow(source).await,
         };
-        self.conclude(stopped)
+        self.conclude(stopped).await
     }
 
-    async fn follow(&mut self, mut source: Source, until: Option<Instant>) -> Stopped {
-        let stream = Arc::clone(&self.stream);
-        let retention = self.caller.shared.state.streams.retention();
+    async fn follow(&mut self, mut source: Source) -> Stopped {
         loop {
-            let event = async {
-                stream.room().await;
-                source.next().await
-            };
-            let event = if let Some(until) = until {
-                let Ok(event) = clock::timeout_at(until, event).await else {
-                    return Stopped::Broken(Problem::Timeout);
-                };
-                event
-            } else {
-                tokio::select! {
-                    event = event => event,
-                    () = stream.abandoned(retention) => return Stopped::Broken(Problem::UpstreamLost),
-                }
+            let event = match self.next(&mut source).await {
+                Ok(event) => event,
+                Err(stopped) => return stopped,
             };
             match event {
                 Ok(Some(event)) => {
-                    self.append(&event);
+                    if self.translator.repeats(&event) {
+                        continue;
+                    }
+                    if let Err(Fenced) = self.append(&event).await {
+                        return Stopped::Moved;
+                    }
                     if let Some(outcome) = self.answered_by(std::slice::from_ref(&event)) {
                         let_end(source);
                         return Stopped::Answered(outcome);
@@ -109,9 +120,58 @@ impl Pump {
         }
     }
 
-    fn append(&mut self, event: &Event) {
+    /// What the server says next, once there is room for it. While it is quiet the shared log is kept alive.
+    async fn next(&mut self, source: &mut Source) -> Result<Result<Option<Event>, SourceError>, Stopped> {
+        let stream = Arc::clone(&self.stream);
+        let retention = self.caller.shared.state.streams.retention();
+        let until = match self.carries {
+            Carries::Answer { .. } => Some(self.caller.until),
+            Carries::Unasked => None,
+        };
+        let mut event = pin!(async {
+            stream.room().await;
+            source.next().await
+        });
+        let mut ended = pin!(over(&stream, until, retention));
+        loop {
+            let due = self.log.as_ref().map_or_else(never, SharedLog::quiet_until);
+            let mut quiet = Alarm::new(due);
+            tokio::select! {
+                biased;
+                event = &mut event => return Ok(event),
+                problem = &mut ended => return Err(Stopped::Broken(problem)),
+                () = poll_fn(|cx| quiet.poll(cx)) => {}
+            }
+            if let Some(log) = &mut self.log
+                && log.refresh().await == Written::Fenced
+            {
+                return Err(Stopped::Moved);
+            }
+        }
+    }
+
+    async fn append(&mut self, event: &Event) -> Result<(), Fenced> {
         let frame = self.translator.event(event, self.stream.next_sequence(), true);
+        if event.id.is_none() && event.data.is_none() {
+            // Nothing that a client could miss.
+            self.stream.push(frame);
+            return Ok(());
+        }
+        let ends = self.answered_by(std::slice::from_ref(event)).is_some();
+        self.put(frame, ends).await
+    }
+
+    /// Logged first, then shown: what the server has said is never in this process alone.
+    async fn put(&mut self, frame: Bytes, ends: bool) -> Result<(), Fenced> {
+        if let Some(log) = &mut self.log {
+            let upstream = self.translator.last_upstream_id().cloned();
+            let event = LoggedEvent { upstream, ends, event: frame.clone() };
+            if log.append(self.stream.next_sequence(), &event).await == Written::Fenced {
+                return Err(Fenced);
+            }
+        }
         self.stream.push(frame);
+        Ok(())
     }
 
     fn answered_by(&self, events: &[Event]) -> Option<McpOutcome> {
@@ -120,34 +180,50 @@ impl Pump {
         answer.frame.as_ref().map(verdict)
     }
 
-    fn conclude(self, stopped: Stopped) -> Ended {
-        match (stopped, self.carries) {
-            (Stopped::Answered(outcome), Carries::Answer { tally, .. }) => {
-                tally.end(outcome);
-                Ended::With(End::Complete)
+    async fn conclude(mut self, stopped: Stopped) -> Ended {
+        let broken = match stopped {
+            Stopped::Answered(outcome) => {
+                if let Carries::Answer { tally, .. } = self.carries {
+                    tally.end(outcome);
+                }
+                return Ended::With(End::Complete);
             }
-            (Stopped::Pausing, carries) => {
-                let awaiting = match carries {
-                    Carries::Answer { id, tally } => {
-                        // Counted when its answer comes.
-                        tally.forget();
-                        Some(id)
-                    }
-                    Carries::Unasked => None,
-                };
-                let upstream_event = self.translator.last_upstream_id().cloned().unwrap_or_default();
-                Ended::Suspended(Resume { upstream_event, epoch: self.translator.epoch(), awaiting })
+            Stopped::Pausing => return self.pause(),
+            Stopped::Moved => {
+                if let Carries::Answer { tally, .. } = self.carries {
+                    // Counted where its answer comes.
+                    tally.forget();
+                }
+                return Ended::With(End::Moved);
             }
-            (Stopped::Broken(problem), Carries::Answer { id, tally }) => {
-                // Never a clean end without an answer: the client would wait for ever.
-                let error = McpError::new(problem).render(Some(&id));
-                self.stream.push(self.translator.own(&error, self.stream.next_sequence()));
-                let late = problem == Problem::Timeout;
-                tally.end(if late { McpOutcome::Timeout } else { McpOutcome::UpstreamError });
-                Ended::With(End::Complete)
-            }
-            (Stopped::Answered(_) | Stopped::Broken(_), Carries::Unasked) => Ended::With(End::Lost),
+            Stopped::Broken(problem) => problem,
+        };
+        let Carries::Answer { id, tally } = std::mem::replace(&mut self.carries, Carries::Unasked) else {
+            return Ended::With(End::Lost);
+        };
+        // Never a clean end without an answer: the client would wait for ever.
+        let error = McpError::new(broken).render(Some(&id));
+        let frame = self.translator.own(&error, self.stream.next_sequence());
+        if let Err(Fenced) = self.put(frame, true).await {
+            tally.forget();
+            return Ended::With(End::Moved);
         }
+        let late = broken == Problem::Timeout;
+        tally.end(if late { McpOutcome::Timeout } else { McpOutcome::UpstreamError });
+        Ended::With(End::Complete)
+    }
+
+    fn pause(self) -> Ended {
+        let awaiting = match self.carries {
+            Carries::Answer { id, tally } => {
+                // Counted when its answer comes.
+                tally.forget();
+                Some(id)
+            }
+            Carries::Unasked => None,
+        };
+        let upstream_event = self.translator.last_upstream_id().cloned().unwrap_or_default();
+        Ended::Suspended(Resume { upstream_event, epoch: self.translator.epoch(), awaiting, log: self.log })
     }
 }
 
@@ -155,4 +231,33 @@ impl Pump {
 pub(crate) enum Ended {
     With(End),
     Suspended(Resume),
+}
+
+fn end(caller: Arc<Caller>, stream: Arc<LiveStream>, carried: impl Future<Output = Ended> + Send + 'static) {
+    tokio::spawn(async move {
+        match carried.await {
+            Ended::Suspended(resume) => stream.suspend(resume),
+            Ended::With(end) => stream.finish(end),
+        }
+        caller.shared.state.streams.finished(stream.id);
+    });
+}
+
+/// Ends when the stream has to: its answer is overdue, or nobody has read it for `retention`.
+async fn over(stream: &LiveStream, until: Option<Instant>, retention: Duration) -> Problem {
+    match until {
+        Some(until) => {
+            let mut alarm = Alarm::new(until);
+            poll_fn(|cx| alarm.poll(cx)).await;
+            Problem::Timeout
+        }
+        None => {
+            stream.abandoned(retention).await;
+            Problem::UpstreamLost
+        }
+    }
+}
+
+fn never() -> Instant {
+    clock::after(clock::now(), NEVER)
 }

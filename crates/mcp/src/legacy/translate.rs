@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Longest upstream event id that is carried in ours. A longer one is not carried: such a stream resumes from the log only.
 const UPSTREAM_ID_BYTES_MAX: usize = 512;
+/// Longest id of a request that is carried in ours. A stream that answers a longer one is taken up elsewhere through the shared log only.
+const AWAITING_BYTES_MAX: usize = 256;
 
 /// Writes the events of one upstream stream.
 pub(crate) struct Translator {
@@ -21,18 +23,30 @@ pub(crate) struct Translator {
     session: Arc<Session>,
     stream: StreamId,
     epoch: Epoch,
+    /// Id of the request whose answer ends the stream.
+    awaiting: Option<Bytes>,
     last_upstream_id: Option<Bytes>,
+    /// The upstream stream was taken up after this event of its, which must not come again.
+    resumed_after: Option<Bytes>,
 }
 
 impl Translator {
-    /// For events of `stream` that come over the binding of `epoch`.
-    pub(crate) fn new(shared: &Arc<Shared>, session: &Arc<Session>, stream: StreamId, epoch: Epoch) -> Self {
+    /// For events of `stream` that come over the binding of `epoch`, and end with the answer to the request `awaiting` if there is one.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        session: &Arc<Session>,
+        stream: StreamId,
+        epoch: Epoch,
+        awaiting: Option<&Bytes>,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             session: Arc::clone(session),
             stream,
             epoch,
+            awaiting: awaiting.filter(|id| id.len() <= AWAITING_BYTES_MAX).cloned(),
             last_upstream_id: None,
+            resumed_after: None,
         }
     }
 
@@ -43,7 +57,13 @@ impl Translator {
 
     /// Says where the upstream stream was left before.
     pub(crate) fn resumed_at(&mut self, upstream_id: Bytes) {
+        self.resumed_after = Some(upstream_id.clone());
         self.last_upstream_id = Some(upstream_id);
+    }
+
+    /// Whether this is the first event of a stream taken up, and the one after which it was taken up: some servers begin with that.
+    pub(crate) fn repeats(&mut self, event: &Event) -> bool {
+        self.resumed_after.take().is_some_and(|after| event.id.as_ref() == Some(&after))
     }
 
     /// The binding the events come over.
@@ -85,6 +105,8 @@ impl Translator {
             sequence,
             epoch: self.epoch,
             upstream: upstream.and_then(|id| std::str::from_utf8(id).ok()).map(str::to_owned),
+            replica: self.shared.state.replica(),
+            awaiting: self.awaiting.clone(),
         };
         id.seal(&self.shared.ring, self.session.audience(), self.session.expires).ok()
     }

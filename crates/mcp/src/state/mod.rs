@@ -8,6 +8,7 @@ mod hints;
 mod journal;
 mod knowledge;
 mod notes;
+mod peer_stream;
 mod revoked;
 pub(crate) mod streams;
 mod turns;
@@ -17,19 +18,20 @@ pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
 pub(crate) use notes::Note;
+pub(crate) use peer_stream::PeerStream;
 pub(crate) use revoked::{Full, Revoked};
 
 use crate::{
     ids::Epoch,
-    token::{SessionUid, unix_now},
+    token::{SessionUid, StreamRecord, unix_now},
 };
 use holdfast_config::Sessions;
 use holdfast_edge::Turns;
 use holdfast_peers::Peers;
-use holdfast_store::{Change, Feed, Sink, Store};
+use holdfast_store::{Change, Feed, Owner, ReplicaId, Sink, Store};
 use holdfast_upstream::clock;
 use std::sync::{Arc, OnceLock, Weak};
-use streams::{LogLimits, StreamLimits, Streams};
+use streams::{LogLimits, SharedLog, StreamId, StreamLimits, Streams};
 use turns::ServerTurns;
 
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
@@ -45,6 +47,8 @@ pub struct McpState {
     pub(crate) moving: ServerTurns,
     /// Looks into the shared journal.
     pub(crate) reading: Arc<Turns>,
+    /// This process, among the replicas.
+    replica: ReplicaId,
     /// Shared with the other replicas; none if this one is alone with its memory.
     store: Option<Store>,
     /// Ends with the state.
@@ -96,6 +100,7 @@ impl McpState {
             answers: Arc::default(),
             moving: ServerTurns::default(),
             reading: Turns::new(sessions.max_journal_reads),
+            replica: ReplicaId::random(),
             store,
             feed: OnceLock::new(),
             peers: OnceLock::new(),
@@ -105,6 +110,28 @@ impl McpState {
     /// What this replica shares with the others, if it shares anything.
     pub(crate) fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// This process, as other replicas know it.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// The channel to the other replicas, if there is one.
+    pub(crate) fn peers(&self) -> Option<&Peers> {
+        self.peers.get().map(|peers| &**peers)
+    }
+
+    /// The log of a stream that `owner` carries; none if it would be this replica's alone.
+    pub(crate) fn log(
+        &self,
+        session: SessionUid,
+        stream: StreamId,
+        owner: Owner,
+        record: &StreamRecord,
+    ) -> Option<SharedLog> {
+        let stream = streams::shared_log::name(session, stream);
+        Some(SharedLog::new(self.store()?, stream, owner, record, self.streams.retention()))
     }
 
     /// Tells the other replicas of sessions over this channel from now on. The first one stays.

@@ -5,8 +5,12 @@ use super::session::SessionUid;
 use super::{Audience, EndpointTag, TokenError};
 use crate::ids::Epoch;
 use crate::seal::{KeyRing, Purpose, Refused};
+use bytes::Bytes;
+use holdfast_store::ReplicaId;
 
 const LAYOUT: u8 = 1;
+/// Of event ids.
+const EVENT_LAYOUT: u8 = 2;
 
 /// A `requestState`, task id or cursor of a server: it leads back to the endpoint that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,10 @@ pub struct EventId {
     pub epoch: Epoch,
     /// The server's own event id, when it gave one: resuming there needs it.
     pub upstream: Option<String>,
+    /// The replica that carried the stream then.
+    pub replica: ReplicaId,
+    /// Raw id of the request whose answer ends the stream; None on a stream without one.
+    pub awaiting: Option<Bytes>,
 }
 
 impl EventId {
@@ -89,17 +97,19 @@ impl EventId {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::new(LAYOUT)
+        Writer::new(EVENT_LAYOUT)
             .fixed(&self.session.0)
             .fixed(&self.stream.to_be_bytes())
             .fixed(&self.sequence.to_be_bytes())
             .fixed(&self.epoch.0.to_be_bytes())
             .option(self.upstream.as_deref().map(str::as_bytes))
+            .fixed(&self.replica.0.to_be_bytes())
+            .option(self.awaiting.as_deref())
             .finish()
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(payload, LAYOUT)?;
+        let mut reader = Reader::new(payload, EVENT_LAYOUT)?;
         let id = Self {
             session: SessionUid(reader.fixed()?),
             stream: u64::from_be_bytes(reader.fixed()?),
@@ -109,6 +119,8 @@ impl EventId {
                 Some(bytes) => Some(Reader::text(bytes)?),
                 None => None,
             },
+            replica: ReplicaId(u64::from_be_bytes(reader.fixed()?)),
+            awaiting: reader.option()?.map(Bytes::copy_from_slice),
         };
         reader.end()?;
         Some(id)

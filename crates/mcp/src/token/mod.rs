@@ -8,6 +8,7 @@ mod binding;
 mod codec;
 mod handle;
 mod session;
+mod logged;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use binding::BindingRecord;
 pub use handle::{EventId, Handle};
 pub use session::{SEALED_BYTES_MAX, Sealed, SessionToken, SessionUid};
 
+pub use logged::{LoggedEvent, StreamRecord};
 use aws_lc_rs::digest;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -95,6 +95,8 @@ fn an_event_id_belongs_to_one_session() {
         sequence: u64::MAX,
         epoch: Epoch(1),
         upstream: Some("é".into()),
+        replica: holdfast_store::ReplicaId(7),
+        awaiting: Some(Bytes::from_static(b"\"id\"")),
     };
     let token = id.seal(&ring(), ME, NOW).unwrap();
     assert_eq!(EventId::open(&ring(), ME, id.session, &token, NOW).unwrap(), id);

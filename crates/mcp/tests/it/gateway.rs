@@ -55,6 +55,16 @@ pub(crate) fn replayable(servers: &[&Server]) -> Gateway {
     Gateway::new(servers, Options { server: "session: replayable", ..Options::default() })
 }
 
+/// Two replicas that share a key ring and a store, and have no channel to each other.
+pub(crate) fn pair(servers: &[&Server]) -> [Gateway; 2] {
+    let limits = Limits::new(&config(servers, &Options::default()).sessions);
+    let store = Some(Store::memory_of_replicas(limits));
+    let one = Gateway::new(servers, Options { store: store.clone(), ..Options::default() });
+    let ring = Some(Arc::clone(&one.ring));
+    let two = Gateway::new(servers, Options { store, ring, ..Options::default() });
+    [one, two]
+}
+
 /// A replica with defaults.
 pub(crate) fn plain(servers: &[&Server]) -> Gateway {
     Gateway::new(servers, Options::default())
@@ -200,6 +210,10 @@ pub(crate) struct Session<'g> {
 }
 
 impl Session<'_> {
+    /// The same session at another replica.
+    pub(crate) fn at<'o>(&self, other: &'o Gateway) -> Session<'o> {
+        Session { gateway: other, token: self.token.clone(), version: self.version.clone() }
+    }
     fn headers<'s>(&'s self, more: &[(&'s str, &'s str)]) -> Vec<(&'s str, &'s str)> {
         let mut headers = vec![("mcp-session-id", &*self.token), ("mcp-protocol-version", &*self.version)];
         headers.extend_from_slice(more);

@@ -22,4 +22,5 @@ mod shared_store;
 mod storms;
 mod streams;
 mod upstream;
+mod takeover;
 mod wait;

@@ -146,7 +146,7 @@ async fn a_server_that_pauses_its_stream_is_polled_by_the_client_and_goes_on() {
     // Another replica has no log of it, but knows the server's id from ours.
     let options = Options { ring: Some(Arc::clone(&gateway.ring)), ..Options::default() };
     let other = Gateway::new(&[&server], options);
-    let session = super::gateway::Session { gateway: &other, token: session.token, version: session.version };
+    let session = session.at(&other);
     let rest = session.get(events[0].id.as_deref()).await.follow().next().await.expect("the answer");
     assert_eq!(rest.message()["result"]["done"], true);
 }

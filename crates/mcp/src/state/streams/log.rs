@@ -11,8 +11,9 @@
 //! | detached | runs on, log bounded | none | GET with `Last-Event-ID`: attached; retention over: finished |
 //! | suspended | none: the upstream ended its connection and will go on when asked | drained, then ends cleanly | GET: a new pump |
 //! | finished | none | drained, then ends | retention over: forgotten |
+//! | moved | none: another replica carries the stream now | drained, then ends cleanly | GET: as on a replica that never had it |
 
-use super::total::Total;
+use super::{shared_log::SharedLog, total::Total};
 use crate::ids::Epoch;
 use bytes::Bytes;
 use holdfast_upstream::clock;
@@ -27,6 +28,8 @@ use tokio::sync::Notify;
 
 /// Events a pump may be ahead of the client that reads along.
 const WINDOW: u64 = 4;
+/// Most events in a row that were not logged and that a log taken over can step over.
+const GAP_MAX: u64 = 4096;
 
 /// Name of a stream within this process: unguessable, so that an event id of another process never fits by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,10 +53,12 @@ pub(crate) enum End {
     Suspended,
     /// A stream without a request of its own lost its upstream.
     Lost,
+    /// Another replica carries it now.
+    Moved,
 }
 
 /// What it takes to go on with a suspended stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Resume {
     /// The upstream's id of the last event it sent.
     pub(crate) upstream_event: Bytes,
@@ -61,6 +66,8 @@ pub(crate) struct Resume {
     pub(crate) epoch: Epoch,
     /// Raw id of the request whose answer is still missing; `None` on a GET stream.
     pub(crate) awaiting: Option<Bytes>,
+    /// Where its events are logged for all replicas, if they are.
+    pub(crate) log: Option<SharedLog>,
 }
 
 /// One stream.
@@ -100,17 +107,17 @@ pub(crate) enum Found {
 }
 
 impl LiveStream {
-    /// An empty stream without a follower.
-    pub(crate) fn new(id: StreamId, limits: LogLimits, total: Arc<Total>) -> Arc<Self> {
+    /// An empty stream without a follower, whose first event is number `base`.
+    pub(crate) fn new(id: StreamId, base: u64, limits: LogLimits, total: Arc<Total>) -> Arc<Self> {
         let inner = Inner {
             events: VecDeque::new(),
-            base: 0,
+            base,
             bytes: 0,
             end: None,
             resume: None,
             generation: 0,
             cursor: None,
-            left_at: 0,
+            left_at: base,
             waker: None,
             detached_at: clock::now(),
         };
@@ -139,6 +146,19 @@ impl LiveStream {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Appends an event that another replica logged under number `sequence`. What is missing before it was never logged: empty events, which
+    /// no follower shows, stand in for it, so that numbers stay those of the event ids. False if that number is taken.
+    pub(crate) fn push_at(&self, sequence: u64, frame: Bytes) -> bool {
+        let Some(gap) = sequence.checked_sub(self.next_sequence()).filter(|gap| *gap <= GAP_MAX) else {
+            return false;
+        };
+        for _ in 0..gap {
+            self.push(Bytes::new());
+        }
+        self.push(frame);
+        true
     }
 
     /// Ends the stream. The log stays readable.
@@ -313,7 +333,7 @@ mod tests {
     use std::future::Future;
 
     fn stream(events: usize, bytes: usize) -> Arc<LiveStream> {
-        LiveStream::new(StreamId(7), LogLimits { events, bytes }, Total::new(1 << 20))
+        LiveStream::new(StreamId(7), 0, LogLimits { events, bytes }, Total::new(1 << 20))
     }
 
     fn read(stream: &LiveStream, generation: u64, position: u64) -> Poll<Found> {
@@ -381,7 +401,7 @@ mod tests {
     #[test]
     fn bytes_return_to_the_total_when_the_stream_goes() {
         let total = Total::new(1 << 20);
-        let stream = LiveStream::new(StreamId(1), LogLimits { events: 8, bytes: 100 }, Arc::clone(&total));
+        let stream = LiveStream::new(StreamId(1), 0, LogLimits { events: 8, bytes: 100 }, Arc::clone(&total));
         stream.push(Bytes::from(vec![b'x'; 60]));
         stream.push(Bytes::from(vec![b'x'; 60]));
         assert_eq!(total.used(), 60, "the first event fell out of 100 bytes");

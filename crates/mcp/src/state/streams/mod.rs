@@ -2,7 +2,9 @@
 
 mod log;
 mod registry;
+pub(crate) mod shared_log;
 mod total;
 
 pub(crate) use log::{End, Found, LiveStream, LogLimits, Resume, StreamId};
-pub(crate) use registry::{StreamLimits, Streams};
+pub(crate) use registry::{Reading, StreamLimits, Streams};
+pub(crate) use shared_log::{SharedLog, Written};

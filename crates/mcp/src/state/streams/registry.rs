@@ -5,6 +5,7 @@ use super::{
     total::Total,
 };
 use crate::token::SessionUid;
+use holdfast_edge::DrainHandle;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -42,6 +43,16 @@ struct Inner {
 struct Entry {
     stream: Arc<LiveStream>,
     session: SessionUid,
+    reading: Reading,
+}
+
+/// How a stream is read by another replica.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    /// Time between comments on a quiet stream.
+    pub(crate) keep_alive: Duration,
+    /// Whether this replica leaves service.
+    pub(crate) drain: DrainHandle,
 }
 
 impl Streams {
@@ -58,15 +69,26 @@ impl Streams {
 
     /// Opens a stream of `session`. When the registry is full of live streams the new one is not registered: it works,
     /// but can be resumed only through the upstream.
-    pub(crate) fn open(&self, session: SessionUid) -> Arc<LiveStream> {
-        let stream = LiveStream::new(StreamId(fastrand::u64(..)), self.limits.log, Arc::clone(&self.total));
+    pub(crate) fn open(&self, session: SessionUid, reading: Reading) -> Arc<LiveStream> {
+        self.open_at(session, StreamId(fastrand::u64(..)), 0, reading)
+    }
+
+    /// Goes on with a stream that another replica carried, from event number `base` on.
+    pub(crate) fn open_at(
+        &self,
+        session: SessionUid,
+        id: StreamId,
+        base: u64,
+        reading: Reading,
+    ) -> Arc<LiveStream> {
+        let stream = LiveStream::new(id, base, self.limits.log, Arc::clone(&self.total));
         let mut inner = self.inner.lock();
         inner.sweep(Instant::now(), self.limits.retention, self.total.over());
         if inner.by_id.len() >= self.limits.streams {
             inner.forget_oldest_finished();
         }
         if inner.by_id.len() < self.limits.streams {
-            inner.by_id.insert(stream.id, Entry { stream: Arc::clone(&stream), session });
+            inner.by_id.insert(stream.id, Entry { stream: Arc::clone(&stream), session, reading });
         }
         stream
     }
@@ -90,6 +112,18 @@ impl Streams {
     pub(crate) fn find(&self, id: StreamId, session: SessionUid) -> Option<Arc<LiveStream>> {
         let inner = self.inner.lock();
         inner.by_id.get(&id).filter(|entry| entry.session == session).map(|entry| Arc::clone(&entry.stream))
+    }
+
+    /// As [`find`](Self::find), with how another replica reads it, and whether it is the session's GET stream.
+    pub(crate) fn find_for_peer(
+        &self,
+        id: StreamId,
+        session: SessionUid,
+    ) -> Option<(Arc<LiveStream>, Reading, bool)> {
+        let inner = self.inner.lock();
+        let entry = inner.by_id.get(&id).filter(|entry| entry.session == session)?;
+        let listening = inner.by_session.get(&session) == Some(&id);
+        Some((Arc::clone(&entry.stream), entry.reading.clone(), listening))
     }
 
     /// The stream has no pump any more; it stays for the retention time.
@@ -147,6 +181,10 @@ mod tests {
     use crate::ids::Epoch;
     use bytes::Bytes;
 
+    fn reading() -> Reading {
+        Reading { keep_alive: Duration::from_secs(1), drain: DrainHandle::new() }
+    }
+
     fn streams(max: usize, retention: Duration) -> Streams {
         let log = LogLimits { events: 8, bytes: 1024 };
         Streams::new(StreamLimits { log, streams: max, retention }, 2048)
@@ -155,7 +193,7 @@ mod tests {
     #[test]
     fn a_stream_is_found_only_by_its_own_session() {
         let streams = streams(8, Duration::from_mins(1));
-        let stream = streams.open(SessionUid([1; 16]));
+        let stream = streams.open(SessionUid([1; 16]), reading());
         assert!(streams.find(stream.id, SessionUid([1; 16])).is_some());
         assert!(streams.find(stream.id, SessionUid([2; 16])).is_none());
     }
@@ -163,13 +201,13 @@ mod tests {
     #[test]
     fn a_full_registry_forgets_finished_streams_and_never_live_ones() {
         let streams = streams(2, Duration::from_mins(1));
-        let first = streams.open(SessionUid([1; 16]));
-        let second = streams.open(SessionUid([2; 16]));
-        let third = streams.open(SessionUid([3; 16]));
+        let first = streams.open(SessionUid([1; 16]), reading());
+        let second = streams.open(SessionUid([2; 16]), reading());
+        let third = streams.open(SessionUid([3; 16]), reading());
         assert!(streams.find(third.id, SessionUid([3; 16])).is_none(), "two live streams fill it");
         first.finish(End::Complete);
         streams.finished(first.id);
-        let fourth = streams.open(SessionUid([4; 16]));
+        let fourth = streams.open(SessionUid([4; 16]), reading());
         assert!(streams.find(fourth.id, SessionUid([4; 16])).is_some());
         assert!(streams.find(first.id, SessionUid([1; 16])).is_none());
         assert!(streams.find(second.id, SessionUid([2; 16])).is_some());
@@ -178,7 +216,7 @@ mod tests {
     #[test]
     fn retention_over_means_forgotten_at_the_next_opening() {
         let streams = streams(8, Duration::ZERO);
-        let stream = streams.open(SessionUid([1; 16]));
+        let stream = streams.open(SessionUid([1; 16]), reading());
         streams.set_get_stream(SessionUid([1; 16]), &stream);
         stream.push(Bytes::from_static(b"event"));
         stream.finish(End::Complete);
@@ -186,7 +224,7 @@ mod tests {
         let id = stream.id;
         drop(stream);
         assert_eq!(streams.bytes(), 5);
-        let _next = streams.open(SessionUid([2; 16]));
+        let _next = streams.open(SessionUid([2; 16]), reading());
         assert!(streams.find(id, SessionUid([1; 16])).is_none());
         assert!(streams.get_stream(SessionUid([1; 16])).is_none());
         assert_eq!(streams.bytes(), 0);
@@ -196,12 +234,12 @@ mod tests {
     #[test]
     fn a_reopened_stream_is_not_swept() {
         let streams = streams(8, Duration::ZERO);
-        let stream = streams.open(SessionUid([1; 16]));
-        let resume = Resume { upstream_event: Bytes::new(), epoch: Epoch(0), awaiting: None };
+        let stream = streams.open(SessionUid([1; 16]), reading());
+        let resume = Resume { upstream_event: Bytes::new(), epoch: Epoch(0), awaiting: None, log: None };
         stream.suspend(resume);
         streams.finished(stream.id);
         assert!(stream.wake().is_some());
-        let _next = streams.open(SessionUid([2; 16]));
+        let _next = streams.open(SessionUid([2; 16]), reading());
         assert!(streams.find(stream.id, SessionUid([1; 16])).is_some());
     }
 }
