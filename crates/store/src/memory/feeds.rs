@@ -3,10 +3,7 @@
 use super::{Memory, expiring::Expiring, ready};
 use crate::seam::{Answer, Change, Revocations, SessionId, Sink};
 use crate::{StoreError, StoreErrorKind, sinks::unix_now};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// Revoked sessions with the expiry of their tokens.
 pub(super) type Revoked = Expiring<SessionId, u64>;
@@ -28,9 +25,7 @@ impl Memory {
 impl Revocations for Memory {
     fn revoke(&self, session: SessionId, expires: u64, _: Instant) -> Answer<'_, ()> {
         let now = self.now();
-        // A token that lives longer than any should is a clock's fault: it is kept as long as one may live.
-        let life = expires.saturating_sub(unix_now()).min(self.limits.session_life.as_secs()).max(1);
-        let until = now + Duration::from_secs(life);
+        let until = now + self.limits.revoked_for(expires, unix_now());
         let kept = self.revoked.lock().insert(session, expires, until, now);
         // Forgetting a revoked session would bring it back to life, so the newcomer is refused.
         let full = |_| StoreError::new(StoreErrorKind::Full, "sessions.max_entries sessions are revoked");

@@ -9,6 +9,9 @@ pub const ENTRY_BYTES_MAX: usize = 1024;
 /// Highest epoch and sequence number: a store's scripts count in floating point.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
+/// Clocks of replicas may differ by this much; `seal` forgives the same.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
+
 /// Longest value in the cache.
 const CACHE_VALUE_BYTES: usize = 256 << 10;
 /// Values in the cache of one process.
@@ -69,6 +72,21 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Longest time that an ended session matters: its token was made by a clock that is ahead, and opens for a while after its end.
+    pub(crate) fn revoked_life(&self) -> Duration {
+        self.session_life.saturating_add(2 * CLOCKS_APART)
+    }
+
+    /// How long it must be told that a session has ended whose token nobody takes from `expires` on (seconds since 1970). By a clock
+    /// that is ahead the others go on taking it for a while.
+    pub(crate) fn revoked_for(&self, expires: u64, unix_now: u64) -> Duration {
+        let left = expires.saturating_add(CLOCKS_APART.as_secs()).saturating_sub(unix_now).max(1);
+        // A token that lives longer than any should is a clock's fault.
+        Duration::from_secs(left).min(self.revoked_life())
+    }
+}
+
 /// Refuses what is longer than `max`.
 pub(crate) fn fits(length: usize, max: usize) -> Result<(), StoreError> {
     if length <= max {
@@ -89,5 +107,33 @@ pub(crate) fn below(number: u64, max: u64) -> Result<(), StoreError> {
         Ok(())
     } else {
         Err(StoreError::new(StoreErrorKind::TooLarge, "a number is too high"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_for_as_long_as_a_clock_that_is_behind_may_take_the_token() {
+        let limits = Limits {
+            sessions: 1,
+            session_life: Duration::from_hours(1),
+            session_ttl: Duration::from_hours(1),
+            streams: 1,
+            stream_events: 1,
+            stream_bytes: 1,
+            stream_bytes_total: 1,
+            cache_value_bytes: 1,
+            cache_entries: 1,
+            cache_bytes: 1,
+            quotas: 1,
+            peers: 1,
+        };
+        let left = |expires, now| limits.revoked_for(expires, now).as_secs();
+        assert_eq!(left(1000, 900), 160);
+        assert_eq!(left(1000, 1030), 30, "it has expired by this clock alone");
+        assert_eq!(left(1000, 2000), 1);
+        assert_eq!(left(u64::MAX, 900), 3600 + 120, "no longer than any token matters");
     }
 }

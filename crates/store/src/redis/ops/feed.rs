@@ -174,7 +174,7 @@ impl Core {
     ) -> Result<(), StoreError> {
         let key = self.names.only(stream);
         let (life, most) = match stream {
-            Key::Revoked => (self.limits.session_life, self.limits.sessions.saturating_mul(REVOKED_FACTOR)),
+            Key::Revoked => (self.limits.revoked_life(), self.limits.sessions.saturating_mul(REVOKED_FACTOR)),
             _ => (self.limits.session_ttl, self.limits.sessions),
         };
         let mut command =
@@ -202,9 +202,8 @@ impl Revocations for Data {
         let core = &*self.core;
         core.counted(StorePart::Revocations, async move {
             let now = Instant::now();
-            // A token that lives longer than any should is a clock's fault: it is kept as long as one may live.
-            let life = Duration::from_secs(expires.saturating_sub(unix_now()).max(1));
-            let kept = core.outbox.revoked(session, expires, now + life.min(core.limits.session_life), now);
+            let life = core.limits.revoked_for(expires, unix_now());
+            let kept = core.outbox.revoked(session, expires, now + life, now);
             let told = core.publish(Key::Revoked, std::iter::once((session, expires)), until).await;
             if told.is_ok() {
                 core.outbox.told([session]);

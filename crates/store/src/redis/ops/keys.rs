@@ -38,7 +38,7 @@ keys! {
     Journal: "journal:{<session>}", "string", "where a session lives that has moved: epoch, value",
         ttl "the rest of the session's life", sealed "the value, with the epoch";
     Revoked: "revoked:{changes}", "stream", "sessions that ended before their tokens expired",
-        ttl "`sessions.absolute_ttl` from the last one; entries older than that go, and the oldest beyond 4 times `sessions.max_entries`",
+        ttl "`sessions.absolute_ttl` and two minutes (clocks differ) from the last one; entries older than that go, and the oldest beyond 4 times `sessions.max_entries`",
         sealed "each entry";
     Rebound: "rebound:{changes}", "stream", "sessions that have moved, so that other replicas read the journal",
         ttl "`sessions.ttl` from the last one; older entries go, and the oldest beyond `sessions.max_entries`", sealed "each entry";
