@@ -48,3 +48,34 @@ impl PeerStream {
         Some(Self { session: SessionUid(*session), stream, position })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Instant;
+
+    fn asked(what: &str, handle: Handle, body: Bytes) -> Asked {
+        let (from, principal) = (ReplicaId(1), [0; 32]);
+        Asked { from, what: what.into(), handle, principal, until: Instant::now(), body }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_is_read_as_it_was_named(session: [u8; 16], stream: u64, position: Option<u64>) {
+            let named = PeerStream { session: SessionUid(session), stream: StreamId(stream), position };
+            let asked = asked(PeerStream::WHAT, named.handle(ReplicaId(2)), named.place());
+            prop_assert_eq!(PeerStream::read(&asked), Some(named));
+        }
+
+        #[test]
+        fn nonsense_names_no_stream(kind in "stream|other", id in prop::collection::vec(any::<u8>(), 0..40), body in prop::collection::vec(any::<u8>(), 0..12)) {
+            let asked = asked(PeerStream::WHAT, Handle::new(ReplicaId(2), &kind, &id), body.clone().into());
+            if let Some(named) = PeerStream::read(&asked) {
+                prop_assert_eq!(&*kind, KIND);
+                prop_assert_eq!(named.handle(ReplicaId(2)).id, id);
+                prop_assert_eq!(named.place(), body);
+            }
+        }
+    }
+}

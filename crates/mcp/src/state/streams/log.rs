@@ -399,6 +399,20 @@ mod tests {
     }
 
     #[test]
+    fn a_log_taken_over_keeps_its_numbers_and_steps_over_what_was_never_logged() {
+        let stream =
+            LiveStream::new(StreamId(7), 5, LogLimits { events: 8, bytes: 1024 }, Total::new(1 << 20));
+        assert!(stream.attach(4).is_none(), "before its beginning");
+        let generation = stream.attach(5).unwrap();
+        assert!(stream.push_at(6, Bytes::from_static(b"six")));
+        assert!(!stream.push_at(6, Bytes::from_static(b"again")), "that number is taken");
+        assert!(!stream.push_at(8 + GAP_MAX, Bytes::from_static(b"far")), "no store leaves such a gap");
+        assert_eq!(stream.next_sequence(), 7);
+        assert!(matches!(read(&stream, generation, 5), Poll::Ready(Found::Event(e)) if e.is_empty()));
+        assert!(matches!(read(&stream, generation, 6), Poll::Ready(Found::Event(e)) if e == "six"));
+    }
+
+    #[test]
     fn bytes_return_to_the_total_when_the_stream_goes() {
         let total = Total::new(1 << 20);
         let stream = LiveStream::new(StreamId(1), 0, LogLimits { events: 8, bytes: 100 }, Arc::clone(&total));

@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_finds_what_the_session_has_and_hears_which_stream_listens() {
+        let (streams, session) = (streams(8, Duration::from_mins(1)), SessionUid([1; 16]));
+        let (post, get) = (streams.open(session, reading()), streams.open(session, reading()));
+        streams.set_get_stream(session, &get);
+        let listens = |id| streams.find_for_peer(id, session).map(|(_, _, listening)| listening);
+        assert_eq!((listens(post.id), listens(get.id)), (Some(false), Some(true)));
+        assert!(streams.find_for_peer(get.id, SessionUid([2; 16])).is_none());
+        let taken_over = streams.open_at(session, post.id, 9, reading());
+        assert_eq!(taken_over.next_sequence(), 9);
+        assert_eq!(streams.len(), 2, "the newer one stands in the older one's place");
+    }
+
+    #[test]
     fn a_full_registry_forgets_finished_streams_and_never_live_ones() {
         let streams = streams(2, Duration::from_mins(1));
         let first = streams.open(SessionUid([1; 16]), reading());
