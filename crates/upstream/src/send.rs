@@ -159,7 +159,11 @@ impl<'a> Run<'a> {
         }
         let fresh = self.tried;
         match self.pick(fresh) {
-            Err(CallError::NoEndpoint { .. }) if self.tried.len() > self.dead.len() => self.pick(self.dead),
+            Err(CallError::NoEndpoint { .. } | CallError::Refused { .. })
+                if self.tried.len() > self.dead.len() =>
+            {
+                self.pick(self.dead)
+            }
             picked => picked,
         }
     }

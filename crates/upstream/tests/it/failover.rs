@@ -205,6 +205,23 @@ async fn endpoints_to_avoid_are_used_when_no_other_is_left() {
 }
 
 #[tokio::test]
+async fn endpoints_to_avoid_are_used_when_the_breakers_of_all_others_refuse() {
+    let (first, second) = (Server::always(GOOD).await, Server::always(Act::Answer(500, "", "")).await);
+    let upstream = Setup::of(&[&first, &second]).build();
+    let keys: Vec<_> = upstream.endpoints().into_iter().map(|view| view.key).collect();
+    let pinned = || {
+        let mut call = get();
+        call.pin = Some(keys[1].clone());
+        call
+    };
+    while upstream.send(pinned()).await.is_ok() {}
+    assert!(matches!(fails(&upstream, pinned()).await, CallError::Refused { .. }));
+    let mut call = get();
+    call.avoid = vec![keys[0].clone()];
+    assert_eq!(ok(&upstream, call).await.1, "good");
+}
+
+#[tokio::test]
 async fn the_retry_budget_bounds_what_retries_add() {
     let server = Server::always(Act::Answer(503, "", "")).await;
     let mut setup = Setup::twice(&server).no_breaker();
