@@ -32,12 +32,21 @@ pub struct Target {
     pub plain: String,
     /// Address that the clients come from; the system's choice if absent.
     pub source: Option<IpAddr>,
+    /// Pause of a client between two requests.
+    pub pause: Duration,
 }
 
 impl Target {
-    /// A gateway with the MCP server `tools` and the route `/plain`.
+    /// A gateway with the MCP server `tools` and the route `/plain`, asked without a pause.
     pub fn gateway(address: SocketAddr) -> Self {
-        Self { address, mcp: "/mcp/tools".to_owned(), plain: "/plain".to_owned(), source: None }
+        let (mcp, plain) = ("/mcp/tools".to_owned(), "/plain".to_owned());
+        Self { address, mcp, plain, source: None, pause: Duration::ZERO }
+    }
+
+    /// The same, by clients that pause.
+    #[must_use]
+    pub fn at_leisure(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 }
 
@@ -119,12 +128,12 @@ impl Crowd {
         }
         for (era, count) in [(Era::Legacy, mix.legacy), (Era::Modern, mix.modern)] {
             for client in 0..count {
-                crowd.lists(opened(target, era).await?, era, client);
+                crowd.lists(opened(target, era).await?, era, client, target.pause);
             }
         }
         for client in 0..mix.record {
             let era = if client % 2 == 0 { Era::Legacy } else { Era::Modern };
-            crowd.records(opened(target, era).await?, client, mix.record_ms);
+            crowd.records(opened(target, era).await?, client, mix.record_ms, target.pause);
         }
         Ok(crowd)
     }
@@ -162,12 +171,13 @@ impl Crowd {
                 let began = Instant::now();
                 let answer = caller.send(request).await;
                 tallies.plain.count(began, || path.clone(), expect_echo(answer, &path));
+                rest(target.pause).await;
             }
             Ok(())
         });
     }
 
-    fn lists(&mut self, mut mcp: Client, era: Era, client: usize) {
+    fn lists(&mut self, mut mcp: Client, era: Era, client: usize, pause: Duration) {
         let (tallies, stop) = (Arc::clone(&self.tallies), Arc::clone(&self.stop));
         self.clients.spawn(async move {
             let tally = if era == Era::Legacy { &tallies.legacy } else { &tallies.modern };
@@ -182,12 +192,13 @@ impl Crowd {
                     // The loss is counted; go on as a client would.
                     mcp.open().await?;
                 }
+                rest(pause).await;
             }
             Ok(())
         });
     }
 
-    fn records(&mut self, mut mcp: Client, client: usize, ms: u64) {
+    fn records(&mut self, mut mcp: Client, client: usize, ms: u64, pause: Duration) {
         let (tallies, stop) = (Arc::clone(&self.tallies), Arc::clone(&self.stop));
         self.clients.spawn(async move {
             let mut turn = 0_u64;
@@ -203,9 +214,17 @@ impl Crowd {
                 if lost {
                     mcp.open().await?;
                 }
+                rest(pause).await;
             }
             Ok(())
         });
+    }
+}
+
+/// No pause costs nothing, not even a turn of the timer.
+async fn rest(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
     }
 }
 

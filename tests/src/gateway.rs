@@ -33,15 +33,20 @@ observability:
   access_log: {path: {FOLDER}/access.log}
 sessions:
   keys:
-    - {id: test, key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}
-";
+{KEYS}{SESSIONS}";
+
+/// The key ring, unless a test brings its own.
+const KEYS: &str = "    - {id: test, key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}\n";
 
 /// A configuration in the making.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     port: u16,
     server: String,
+    sessions: String,
+    keys: String,
     rest: String,
+    clock: Option<String>,
 }
 
 impl Config {
@@ -60,6 +65,31 @@ impl Config {
         self
     }
 
+    /// Adds lines to the block `sessions`, each `key: value`.
+    #[must_use]
+    pub fn sessions(mut self, lines: &[&str]) -> Self {
+        for line in lines {
+            self.sessions.extend(["  ", line, "\n"]);
+        }
+        self
+    }
+
+    /// The key ring, each key an id and 32 bytes in base64; the first one seals.
+    #[must_use]
+    pub fn keys<'k>(mut self, keys: impl IntoIterator<Item = (&'k str, &'k str)>) -> Self {
+        self.keys.clear();
+        for (id, key) in keys {
+            self.keys.extend(["    - {id: ", id, ", key: ", key, "}\n"]);
+        }
+        self
+    }
+
+    /// A wall clock that is off, as `faketime` writes it: `+60s`. Not part of the document.
+    #[must_use]
+    pub fn clock(self, off: &str) -> Self {
+        Self { clock: Some(off.to_owned()), ..self }
+    }
+
     /// Adds root blocks, as YAML.
     #[must_use]
     pub fn root(mut self, yaml: &str) -> Self {
@@ -70,8 +100,13 @@ impl Config {
 
     /// The document, with `folder` for the files it names.
     pub fn render(&self, folder: &Path) -> String {
-        let text =
-            COMMON.replace("{SERVER}", &self.server).replace("{PORT}", &self.port.to_string()) + &self.rest;
+        let keys = if self.keys.is_empty() { KEYS } else { &self.keys };
+        let text = COMMON
+            .replace("{SERVER}", &self.server)
+            .replace("{KEYS}", keys)
+            .replace("{SESSIONS}", &self.sessions)
+            .replace("{PORT}", &self.port.to_string())
+            + &self.rest;
         text.replace("{FOLDER}", &folder.display().to_string())
     }
 }
@@ -95,6 +130,11 @@ impl Gateway {
         std::fs::write(&file, config.render(folder.path()))?;
         let mut command = Command::new(place::holdfast()?);
         command.arg("serve").arg("--config").arg(&file).arg("--ready-file").arg(&ready);
+        if let Some(off) = &config.clock {
+            command.env("LD_PRELOAD", place::faketime()?).env("FAKETIME", off);
+            // Only the time of day is wrong: a monotonic clock has nothing to be compared with.
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         let mut process = Process::start("holdfast", &mut command, folder.path())?;
         let found: Value =
             process.ready(START, || serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()).await?;

@@ -18,9 +18,11 @@ pub mod named;
 pub mod place;
 pub mod process;
 pub mod replicas;
+pub mod sdk;
 pub mod sessions;
 pub mod streaming;
 pub mod tools;
+pub mod trio;
 pub mod wait;
 
 /// Whatever stops a test, with its story.

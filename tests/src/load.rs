@@ -56,17 +56,25 @@ impl Tally {
         let ended = Instant::now();
         match result {
             Ok(_) => {
-                self.good.fetch_add(1, Ordering::Relaxed);
+                self.good_one();
                 let took = u64::try_from((ended - began).as_micros()).unwrap_or(u64::MAX);
                 lock(&self.latency).saturating_record(took);
             }
-            Err(why) => {
-                self.bad.fetch_add(1, Ordering::Relaxed);
-                let mut failures = lock(&self.failures);
-                if failures.len() < KEPT {
-                    failures.push(Failed { began, ended, id: id(), why: why.to_string() });
-                }
-            }
+            Err(why) => self.failed(began, ended, &id(), &why.to_string()),
+        }
+    }
+
+    /// Counts a good request that somebody else timed.
+    pub fn good_one(&self) {
+        self.good.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a failed request that somebody else timed.
+    pub fn failed(&self, began: Instant, ended: Instant, id: &str, why: &str) {
+        self.bad.fetch_add(1, Ordering::Relaxed);
+        let mut failures = lock(&self.failures);
+        if failures.len() < KEPT {
+            failures.push(Failed { began, ended, id: id.to_owned(), why: why.to_owned() });
         }
     }
 

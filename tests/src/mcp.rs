@@ -157,6 +157,12 @@ impl Client {
         }
     }
 
+    /// Counts its requests from here: two that speak in one session at once need ids of their own (JSON-RPC 2.0, 4.1).
+    #[must_use]
+    pub fn counting_from(self, next: u64) -> Self {
+        Self { next, ..self }
+    }
+
     /// Sends the next request to another replica of the gateway.
     pub fn go_to(&mut self, address: SocketAddr) {
         self.caller = Caller::new(address);

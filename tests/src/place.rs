@@ -35,6 +35,14 @@ pub fn program(name: &str) -> Result<PathBuf> {
     found.ok_or_else(|| format!("{name} is missing: run `./test setup` first").into())
 }
 
+/// The library that shifts a process's clock: what `faketime` has its programs load. The wrapper itself would stand between a test and
+/// the id of the process.
+pub fn faketime() -> Result<String> {
+    let mut command = Command::new(program("faketime")?);
+    let loaded = process::run(command.args(["-f", "+1s", "sh", "-c", "echo $LD_PRELOAD"]))?;
+    Ok(loaded.trim().to_owned())
+}
+
 /// An address that nobody listens on right now.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)

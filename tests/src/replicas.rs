@@ -67,6 +67,11 @@ impl Replicas {
         &self.gateways
     }
 
+    /// What a replica was started with; its port is in it.
+    pub fn config(&self, index: usize) -> &Config {
+        &self.configs[index]
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self, index: usize) -> Result<Kill> {
         let before = Instant::now();

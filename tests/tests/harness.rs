@@ -16,7 +16,7 @@ const MIX: Mix = Mix { plain: 4, legacy: 2, modern: 2, record: 4, record_ms: 5 }
 
 /// The fixture itself, without a gateway.
 fn directly(fixture: &Fixture) -> Target {
-    Target { address: fixture.address(), mcp: "/mcp".to_owned(), plain: "/plain".to_owned(), source: None }
+    Target { mcp: "/mcp".to_owned(), ..Target::gateway(fixture.address()) }
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@
 use holdfast_test_servers::{Options as ServerOptions, Server};
 use holdfast_tests::{
     Result,
+    crowd::{Crowd, Mix, Target},
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
-    load,
+    load::{self, Tally},
     mcp::{Client, Era, Failure},
     place,
     replicas::{Kill, Replicas},
+    sdk::SdkClients,
     sessions::{Counts, Plan, Sessions},
     soak, wait,
 };
@@ -19,6 +21,10 @@ use std::time::{Duration, Instant};
 
 /// A killed replica stays away for this long.
 const AWAY: Duration = Duration::from_secs(1);
+/// Clients without a session, beside the sessions.
+const MIX: Mix = Mix { plain: 4, legacy: 0, modern: 6, record: 0, record_ms: 0 };
+/// Their pause between two requests.
+const PAUSE: Duration = Duration::from_millis(20);
 /// 32 bytes that every replica of these tests knows.
 const PSK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Time the sessions get to end the streams they are in.
@@ -90,11 +96,26 @@ fn judge(counts: &Counts, kills: &[Kill], count_to: u64) -> Streams {
     streams
 }
 
-fn innocent(counts: &Counts, kills: &[Kill]) -> Vec<String> {
-    let failures = counts.lists.failures();
-    let unmet =
-        failures.iter().filter(|failed| !kills.iter().any(|kill| kill.met(failed.began, failed.ended)));
-    unmet.map(|failed| format!("{}: {}", failed.id, failed.why)).collect()
+/// Failures that no kill explains.
+fn innocent(tallies: &[&Tally], kills: &[Kill]) -> Vec<String> {
+    let mut found = Vec::new();
+    for tally in tallies {
+        for failed in tally.failures() {
+            if !kills.iter().any(|kill| kill.met(failed.began, failed.ended)) {
+                found.push(format!("{} {}: {}", tally.name(), failed.id, failed.why));
+            }
+        }
+    }
+    found
+}
+
+/// Where clients of every kind go: the MCP server, and a plain route to the same processes.
+fn site(servers: &[&Fixture]) -> Config {
+    let addresses: Vec<String> =
+        servers.iter().map(|server| format!("'http://{}'", server.address())).collect();
+    let plain =
+        format!("apis: [{{name: plain, path_prefix: /plain, endpoints: [{}]}}]\n", addresses.join(", "));
+    config(servers, &plain)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +123,8 @@ async fn alone_replicas_die_and_every_session_goes_on() -> Result {
     let (sessions, kills, every) = if soak() { (1000, 28, 10) } else { (120, 4, 5) };
     let (one, two) =
         tokio::try_join!(Fixture::start(Options::named("one")), Fixture::start(Options::named("two")))?;
-    let mut replicas = Replicas::start((0..3).map(|_| config(&[&one, &two], "")).collect()).await?;
+    let mut replicas = Replicas::start(vec![site(&[&one, &two]); 3]).await?;
+    let sdks = SdkClients::start(&format!("http://{}/mcp/tools", replicas.address()))?;
     let plan = Plan {
         address: replicas.address(),
         path: "/mcp/tools".to_owned(),
@@ -112,18 +134,23 @@ async fn alone_replicas_die_and_every_session_goes_on() -> Result {
         count_ms: 100,
         pause: Duration::from_millis(if soak() { 1000 } else { 200 }),
     };
-    let crowd = Sessions::start(&plan).await?;
+    let target = Target::gateway(replicas.address()).at_leisure(PAUSE);
+    let (keeping, crowd) = tokio::try_join!(Sessions::start(&plan), Crowd::start(&target, MIX))?;
     let kills = strike(&mut replicas, kills, Duration::from_secs(every)).await?;
-    let counts = crowd.finish(END).await?;
-    load::print(
-        &format!("{sessions} sessions, {} kills of a replica", kills.len()),
-        &[&counts.lists, &counts.lost],
-    );
+    let sdks = sdks.finish(END).await?;
+    let (counts, tallies) = (keeping.finish(END).await?, crowd.finish().await?);
+    let title = format!("{sessions} sessions, 6 SDK clients and others, {} kills of a replica", kills.len());
+    let mut all = vec![&counts.lists, &tallies.modern, &tallies.plain];
+    all.extend(&sdks);
+    load::print(&title, &[&all[..], &[&counts.lost]].concat());
+    load::total_of(&title, &all);
     let streams = judge(&counts, &kills, plan.count_to);
     println!("streams: {streams:#?}");
     assert_eq!(counts.lost.bad(), 0, "sessions were lost: {:?}\n{}", counts.lost.failures(), replicas.logs());
-    let unmet = innocent(&counts, &kills);
+    let unmet = innocent(&all, &kills);
     assert!(unmet.is_empty(), "requests failed that no kill met: {unmet:#?}\n{}", replicas.logs());
+    let silent: Vec<&str> = all.iter().filter(|tally| tally.good() < 20).map(|tally| tally.name()).collect();
+    assert!(silent.is_empty(), "these did not go on: {silent:?}\n{}", replicas.logs());
     assert!(streams.innocent.is_empty(), "{:#?}\n{}", streams.innocent, replicas.logs());
     assert_eq!((streams.repeated, streams.missing), (0, 0), "events came twice or never");
     Ok(())

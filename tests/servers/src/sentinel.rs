@@ -83,7 +83,7 @@ impl Sentinel {
     }
 
     /// Waits until each sentinel sees a quorum and two replicas that keep up; before that a failover may not happen.
-    fn wait_formed(&self) -> Result {
+    pub fn wait_formed(&self) -> Result {
         until("the sentinels see each other and the replicas", FORM, || {
             let formed = |sentinel: &Server| {
                 let quorum = sentinel.command(&["SENTINEL", "CKQUORUM", NAME]);
@@ -92,9 +92,10 @@ impl Sentinel {
                 usable.is_some_and(|text| text.contains("3 usable"))
                     && matches!(replicas, Some(Value::Array(list)) if list.len() == 2)
             };
-            let synced = self.servers[1..]
-                .iter()
-                .all(|replica| replica.info("master_link_status").is_ok_and(|status| status == "up"));
+            let follows =
+                |server: &Server| server.info("master_link_status").is_ok_and(|status| status == "up");
+            let synced =
+                self.servers.iter().filter(|server| follows(server)).count() == self.servers.len() - 1;
             (synced && self.sentinels.iter().all(formed)).then_some(())
         })
     }

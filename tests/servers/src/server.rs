@@ -161,6 +161,12 @@ impl Server {
         self.process.kill()
     }
 
+    /// SIGTERM: it says goodbye, and the port is closed afterwards.
+    pub fn terminate(&mut self) -> Result {
+        self.process.signal(Signal::SIGTERM)?;
+        until("the server has ended", START, || self.process.has_ended().then_some(()))
+    }
+
     /// SIGSTOP: it keeps its sockets and answers nothing.
     pub fn stop(&self) -> Result {
         self.process.signal(Signal::SIGSTOP)

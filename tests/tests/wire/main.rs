@@ -51,12 +51,7 @@ apis:
 
     /// Ordinary clients that go on until they are told to finish.
     async fn neighbours(&self) -> Result<Crowd> {
-        let target = Target {
-            address: self.gateway.address,
-            mcp: "/mcp/tools".to_owned(),
-            plain: "/plain".to_owned(),
-            source: Some(NEIGHBOUR),
-        };
+        let target = Target { source: Some(NEIGHBOUR), ..Target::gateway(self.gateway.address) };
         Crowd::start(&target, Mix { plain: 4, legacy: 2, modern: 2, ..Mix::default() }).await
     }
 }
