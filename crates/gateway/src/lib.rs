@@ -5,6 +5,7 @@
 
 mod admin;
 mod dispatch;
+mod expiry;
 mod gateway;
 mod local;
 mod metadata;

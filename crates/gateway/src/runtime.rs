@@ -5,7 +5,7 @@ use holdfast_apis::{ApiRoute, DuplicatePrefix, RouteTable};
 use holdfast_config::{Config, Upstream as UpstreamConfig};
 use holdfast_identity::Authenticator;
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
-use holdfast_mcp::{McpService, McpState, Server, ServerError};
+use holdfast_mcp::{McpService, McpState, Reach, Server, ServerError};
 use holdfast_store::{Limits, Store};
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
 use holdfast_upstream::{Background, Resolve, Shared as UpstreamShared, Upstream};
@@ -198,6 +198,14 @@ impl Runtime {
             _background: background,
             config,
         }))
+    }
+
+    /// The way to an MCP server, for what no client asked for.
+    pub(crate) fn reach(&self, server: &str) -> Option<Reach> {
+        self.routes.values().find_map(|route| match route {
+            Route::Mcp(mcp) => mcp.service.reach(server),
+            Route::Api(_) => None,
+        })
     }
 
     /// Turns names into addresses, as the upstreams of this snapshot do.

@@ -1,6 +1,7 @@
 //! `serve`: from sources to a running process, and from a signal to its end.
 
 use crate::admin::{Admin, AdminError};
+use crate::expiry;
 use crate::gateway::{Gateway, Parts};
 use crate::replicas;
 use crate::runtime::{BuildError, Runtime, Shared};
@@ -17,6 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Time for the last access records to reach their file.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
+/// Time for other replicas to learn which sessions were used here last, and for servers to hear of those that ended.
+const LAST_USES: Duration = Duration::from_secs(2);
 /// Time for background work to end after the last connection did.
 const CONTROL_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -118,6 +121,7 @@ fn run(
     control.spawn(admin.run(Arc::clone(&gateway)));
     control.spawn(signals.run(Arc::clone(&gateway)));
     let hooks = Hooks { start: Vec::new(), tick: vec![Arc::new(flush_records)] };
+    let expiry = expiry::start(&gateway);
     let workers = edge.serve(&gateway, &hooks)?;
     for (name, address) in &gateway.listeners {
         tracing::info!(listener = %name, %address, "listening");
@@ -126,7 +130,9 @@ fn run(
         announce(path, &gateway, admin_address)
             .map_err(|error| ServeError::Environment(format!("ready file {}: {error}", path.display())))?;
     }
-    if workers.join() {
+    let in_order = workers.join();
+    control.block_on(expiry.finish(LAST_USES));
+    if in_order {
         tracing::info!("drained, ending");
         Ok(())
     } else {

@@ -6,7 +6,7 @@ use crate::{
     frame::{Frame, Kind, Member},
     server::Server,
     shared::Shared,
-    state::Room,
+    state::{Room, Use},
 };
 use bytes::Bytes;
 use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
@@ -15,7 +15,10 @@ use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass
 use holdfast_upstream::EndpointKey;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 /// `MCP-Protocol-Version`.
 pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -41,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) until: Instant,
     pub(crate) drain: DrainHandle,
     pub(crate) notes: Mutex<Notes>,
+    /// The session is in use for as long as this request, or the stream that it opened, is at work.
+    pub(crate) using: OnceLock<Use>,
 }
 
 /// What the access record should say.

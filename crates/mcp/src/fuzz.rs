@@ -8,7 +8,7 @@ use crate::headers::{
 };
 use crate::seal::{KeyRing, Purpose};
 use crate::sse::Parser;
-use crate::token::{Audience, EventId, Handle, SessionToken};
+use crate::token::{Audience, EndingRecord, EventId, Handle, SessionToken};
 use crate::{batch, ids, listing, origin};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -65,6 +65,9 @@ pub fn frame(data: &[u8]) {
 pub fn token(data: &[u8]) {
     if let Some(token) = SessionToken::decode(data) {
         assert_eq!(token.encode_all(), data);
+    }
+    if let Some(record) = EndingRecord::decode(data) {
+        assert_eq!(record.encode().as_deref(), Some(data));
     }
     if let Some(handle) = Handle::decode(data) {
         assert_eq!(handle.encode(), data);

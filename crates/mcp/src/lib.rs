@@ -16,6 +16,7 @@ pub mod token;
 mod caller;
 mod drain;
 mod exchange;
+mod expiry;
 mod legacy;
 mod modern;
 mod probe;
@@ -27,7 +28,9 @@ mod shared;
 mod source;
 mod state;
 
+pub use expiry::Expiry;
 pub use holdfast_seal as seal;
+pub use legacy::Reach;
 pub use replica::Replica;
 pub use server::{Server, ServerError};
 pub use service::{McpService, key_ring, with_cors};

@@ -6,7 +6,9 @@ use crate::{
     era::{Era, Version, classify},
     errors::{McpError, Problem},
     frame::{Frame, FrameError, Kind, Limits, Member},
-    headers, legacy, modern,
+    headers,
+    legacy::{self, Reach},
+    modern,
     origin::OriginPolicy,
     reply,
     seal::{KeyRing, KeyRingError},
@@ -22,7 +24,11 @@ use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// From the first byte of a body to its last. The accept side bounds the pauses in between.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -73,6 +79,11 @@ impl McpService {
     /// A server by its name in the path.
     pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
         self.servers.get(name)
+    }
+
+    /// The way to a server of this snapshot, for what no client asked for.
+    pub fn reach(&self, name: &str) -> Option<Reach> {
+        self.servers.get(name).map(|server| Reach::new(&self.shared, server))
     }
 
     /// State that outlives this snapshot.
@@ -226,6 +237,7 @@ impl McpService {
             until: clock::after(clock::now(), server.request_timeout),
             drain: drain.clone(),
             notes: Mutex::new(Notes::default()),
+            using: OnceLock::new(),
         })
     }
 }

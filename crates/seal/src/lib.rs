@@ -21,8 +21,8 @@ const FORMAT: &str = "v1";
 const SALT: &[u8] = b"holdfast sealed token v1";
 const TAG_LEN: usize = 16;
 const EXPIRY_LEN: usize = 8;
-/// Clocks of replicas may differ by this much.
-const LEEWAY_SECONDS: u64 = 60;
+/// Clocks of replicas may differ by this much: a token opens for so long after its end.
+pub const LEEWAY_SECONDS: u64 = 60;
 /// Longest key id.
 const KEY_ID_MAX: usize = 16;
 /// Longest token that is looked at: a `requestState` may hold what a server put into it.

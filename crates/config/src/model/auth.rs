@@ -102,9 +102,9 @@ pub enum KeySource {
 pub struct Sessions {
     /// Where what a token cannot hold is kept; `None` = in this replica's memory (`type: memory`).
     pub redis: Option<crate::Redis>,
-    /// Absolute life of a session token. Default 24h.
+    /// Absolute life of a session. Default 24h.
     pub absolute_ttl: Duration,
-    /// Idle time before this replica forgets what it keeps for a session. Default 1h (`ttl`).
+    /// Idle time after which a session ends. Default 1h.
     pub ttl: Duration,
     /// Key ring; the first seals, all open. Empty is an error for `serve` unless `ephemeral_key`.
     pub keys: Vec<SessionKey>,
@@ -118,7 +118,7 @@ pub struct Sessions {
     pub stream_bytes_total: crate::ByteSize,
     /// How long a finished or abandoned stream can be resumed. Default 60s.
     pub stream_retention: Duration,
-    /// Sessions remembered for re-bindings and revocations. Default 100000.
+    /// Sessions remembered for re-bindings, revocations and last uses. Default 100000.
     pub max_entries: usize,
     /// Looks into the shared journal at once. Default 64.
     pub max_journal_reads: usize,

@@ -140,12 +140,12 @@ pub(super) static SESSIONS: Block = Block {
         )
         .restart(),
         key("redis", Kind::Block(&REDIS), Def::Rule("the root's `redis`"), "The servers of `type: redis`.").restart(),
-        key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session token."),
+        key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session, however busy. Its server is told of the end."),
         key(
             "ttl",
             seconds(SECOND, 365 * DAY),
             Def::Text("1h"),
-            "Idle time after which this replica forgets a session's extras.",
+            "A session that nobody used for so long ends: its token is refused, its server told. An open stream is a use. Replicas that share neither `redis` nor a peer channel count for themselves.",
         )
         .restart(),
         key(
@@ -192,7 +192,7 @@ pub(super) static SESSIONS: Block = Block {
             "max_entries",
             int(1, 100_000_000),
             Def::Text("100000"),
-            "Sessions remembered for re-binding and revocation.",
+            "Sessions remembered for re-binding, for revocation, and for their last use.",
         )
         .restart(),
         key(

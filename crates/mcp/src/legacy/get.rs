@@ -33,7 +33,7 @@ const ACCEPT_EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream")
 
 /// Answers a GET of a session.
 pub(crate) async fn get(caller: Arc<Caller>) -> Response<Body> {
-    let session = match Session::open(&caller) {
+    let session = match Session::open(&caller).await {
         Ok(session) => session,
         Err(error) => return reply::error(&error, None),
     };

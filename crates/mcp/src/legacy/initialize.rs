@@ -1,5 +1,6 @@
 //! `initialize`: opens a session on any endpoint and gives the client a token that *is* the session.
 
+use super::session::Session;
 use crate::{
     caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
     era::Version,
@@ -141,5 +142,8 @@ fn mint(
             "initialize parameters do not fit into the session token; the session cannot be replayed"
         );
     }
-    HeaderValue::from_str(&sealed.token).map_err(|_| McpError::new(Problem::Internal))
+    let value = HeaderValue::from_str(&sealed.token).map_err(|_| McpError::new(Problem::Internal))?;
+    // Its first use: a session that its client never comes back to ends as well.
+    Session::of(caller, token).begin(caller, now);
+    Ok(value)
 }

@@ -4,22 +4,23 @@ mod batch;
 mod body;
 mod delete;
 mod deliver;
+mod expire;
 mod get;
 mod initialize;
 mod messages;
 mod outlive;
 mod pump;
 mod rebind;
-mod replicas;
 mod relay;
+mod replicas;
 mod request;
-mod session;
 mod resume;
+mod session;
 mod translate;
 
-use crate::{
 pub(crate) use body::EventBody;
 
+use crate::{
     caller::{Caller, PROTOCOL_VERSION, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},
@@ -27,6 +28,8 @@ pub(crate) use body::EventBody;
     reply,
 };
 use deliver::respond;
+pub use expire::Reach;
+pub(crate) use expire::expire;
 use holdfast_edge::Body;
 use holdfast_telemetry::metrics::McpOutcome;
 use http::Response;
@@ -39,7 +42,7 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if frame.kind() == Kind::Request && frame.is("initialize") {
         return Box::pin(initialize::initialize(&caller, &frame)).await;
     }
-    let session = match Session::open(&caller) {
+    let session = match Session::open(&caller).await {
         Ok(session) => session,
         Err(error) => return refuse(&caller, &error, frame.id()),
     };
@@ -65,7 +68,7 @@ pub(crate) async fn post_batch(
     caller: Arc<Caller>,
     frames: Vec<Result<Frame, FrameError>>,
 ) -> Response<Body> {
-    let session = match Session::open(&caller) {
+    let session = match Session::open(&caller).await {
         Ok(session) => session,
         Err(error) => return refuse(&caller, &error, None),
     };

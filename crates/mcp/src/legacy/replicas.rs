@@ -5,7 +5,7 @@
 use crate::{
     caller::Caller,
     ids::Epoch,
-    state::{Binding, Known, Note},
+    state::{Binding, Known, McpState, Note},
     token::{BindingRecord, EndpointTag, SessionUid, unix_now},
 };
 use holdfast_store::{Entry, SessionId, Swapped};
@@ -109,16 +109,16 @@ pub(crate) async fn publish(
 }
 
 /// Tells all replicas that the session has ended. The store goes on telling them if it cannot do so now.
-pub(crate) async fn end(caller: &Caller, session: SessionUid, expires: u64) {
-    let state = &caller.shared.state;
+pub(crate) async fn end(state: &McpState, session: SessionUid, expires: u64, until: Instant) {
     state.tell_peers(&Note::Ended { session, expires });
     let Some(store) = state.store() else { return };
-    let (session, until) = (SessionId(session.0), until(caller));
-    let (revoked, forgotten) = tokio::join!(
+    let session = SessionId(session.0);
+    let (revoked, forgotten, unused) = tokio::join!(
         store.revocations().revoke(session, expires, until),
-        store.journal().forget(session, until)
+        store.journal().forget(session, until),
+        store.activity().end(session, until)
     );
-    for error in [revoked.err(), forgotten.err()].into_iter().flatten() {
+    for error in [revoked.err(), forgotten.err(), unused.err()].into_iter().flatten() {
         tracing::debug!(%error, "the end of a session was not stored");
     }
 }
@@ -128,6 +128,6 @@ fn theirs(caller: &Caller, entry: &Entry) -> Option<Binding> {
     bound(caller, Epoch(u32::try_from(entry.epoch.0).ok()?), record)
 }
 
-fn until(caller: &Caller) -> Instant {
+pub(crate) fn until(caller: &Caller) -> Instant {
     caller.until.min(clock::after(clock::now(), STORE_WAIT))
 }

@@ -8,13 +8,13 @@ use crate::{
     exchange::SESSION,
     ids::Epoch,
     state::{Binding, Known},
-    token::{Audience, SessionToken, SessionUid, unix_now},
+    token::{Audience, EndingRecord, EndpointTag, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::SessionRefusal;
 use holdfast_upstream::{EndpointKey, clock};
 use http::HeaderName;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A session whose token was opened.
 pub(crate) struct Session {
@@ -27,19 +27,31 @@ pub(crate) struct Session {
     server: Arc<str>,
     principal: [u8; 32],
     endpoint: Option<EndpointKey>,
+    tag: EndpointTag,
     /// The server's id for it.
     inner_id: Option<Arc<str>>,
     epoch: Epoch,
 }
 
 impl Session {
-    /// Opens the token that the client's request carries. One answer for everything that does not open: a prober learns
+    /// Opens the token that the client's request carries, and notes that the session is used. Waits only for a session that is old
+    /// enough to be idle and was not used here lately, and not for long. One answer for everything that does not open: a prober learns
     /// nothing (session management, 3: 404 for a session that is not there; 400 for none at all).
-    pub(crate) fn open(caller: &Caller) -> Result<Arc<Self>, McpError> {
-        let refused = |why: SessionRefusal| {
-            caller.server.metrics.sessions_refused.inc(why);
-            McpError::new(Problem::SessionDead)
-        };
+    pub(crate) async fn open(caller: &Caller) -> Result<Arc<Self>, McpError> {
+        let now = unix_now();
+        let (session, age) = Self::unseal(caller, now)?;
+        let uses = &caller.shared.state.uses;
+        if uses.must_ask(session.uid, age) && Box::pin(uses.is_idle(session.uid, caller.until)).await {
+            return Err(refused(caller, SessionRefusal::Idle));
+        }
+        session.begin(caller, now);
+        caller.server.metrics.sessions_opened.inc();
+        Ok(session)
+    }
+
+    /// The session of the request's token, and the time since that was made.
+    fn unseal(caller: &Caller, now: u64) -> Result<(Arc<Self>, Duration), McpError> {
+        let refused = |why| refused(caller, why);
         let Some(text) = sole(caller, &SESSION) else {
             if caller.headers.contains_key(&SESSION) {
                 return Err(refused(SessionRefusal::Invalid));
@@ -48,7 +60,7 @@ impl Session {
             return Err(McpError::new(Problem::SessionMissing));
         };
         let audience = Audience { server: &caller.server.name, principal: &caller.principal };
-        let token = SessionToken::open(&caller.shared.ring, audience, text, unix_now()).map_err(|why| {
+        let token = SessionToken::open(&caller.shared.ring, audience, text, now).map_err(|why| {
             refused(match why.reason() {
                 "expired" => SessionRefusal::Expired,
                 // A token of another principal fails its authentication like a forged one.
@@ -59,8 +71,28 @@ impl Session {
         if caller.shared.state.revoked.contains(token.uid) {
             return Err(refused(SessionRefusal::Ended));
         }
-        caller.server.metrics.sessions_opened.inc();
-        Ok(Arc::new(Self::of(caller, token)))
+        let age = Duration::from_secs(now.saturating_sub(token.issued));
+        Ok((Arc::new(Self::of(caller, token)), age))
+    }
+
+    /// The session is in use for as long as the caller is: while a request is answered, and while a stream is open.
+    pub(crate) fn begin(&self, caller: &Caller, now: u64) {
+        let left = Duration::from_secs(self.expires.saturating_sub(now));
+        // One session each caller.
+        caller.using.get_or_init(|| caller.shared.state.uses.begin(self.uid, left, || self.ending()));
+    }
+
+    /// What whoever ends the session needs to know. Where it has moved since, the journal says.
+    fn ending(&self) -> Option<Bytes> {
+        let record = EndingRecord {
+            server: self.server.as_ref().to_owned(),
+            version: self.version,
+            epoch: self.epoch,
+            endpoint: self.tag,
+            upstream_session: self.inner_id.as_deref().map(str::to_owned),
+            expires: self.expires,
+        };
+        record.encode().map(Bytes::from)
     }
 
     /// The session of a token.
@@ -74,6 +106,7 @@ impl Session {
             server: Arc::clone(&caller.server.name),
             principal: caller.principal,
             endpoint: caller.server.endpoint(token.endpoint),
+            tag: token.endpoint,
             inner_id,
             epoch: token.epoch,
         }
@@ -117,6 +150,11 @@ impl Session {
     pub(crate) fn audience(&self) -> Audience<'_> {
         Audience { server: &self.server, principal: &self.principal }
     }
+}
+
+fn refused(caller: &Caller, why: SessionRefusal) -> McpError {
+    caller.server.metrics.sessions_refused.inc(why);
+    McpError::new(Problem::SessionDead)
 }
 
 /// Where a session lives.

@@ -12,14 +12,16 @@ mod peer_stream;
 mod revoked;
 pub(crate) mod streams;
 mod turns;
+mod uses;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
-pub(crate) use notes::Note;
+pub(crate) use notes::{Note, USES_MAX, Used};
 pub(crate) use peer_stream::PeerStream;
 pub(crate) use revoked::{Full, Revoked};
+pub(crate) use uses::{Use, Uses};
 
 use crate::{
     ids::Epoch,
@@ -39,6 +41,8 @@ use turns::ServerTurns;
 pub struct McpState {
     pub(crate) revoked: Revoked,
     pub(crate) journal: Journal,
+    /// Last uses of sessions.
+    pub(crate) uses: Arc<Uses>,
     pub(crate) streams: Streams,
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
@@ -77,7 +81,8 @@ impl McpState {
     /// shared; changes of theirs are heard from now on.
     pub fn new(sessions: &Sessions, store: &Store) -> Arc<Self> {
         let shared = store.is_shared().then(|| store.clone());
-        let state = Arc::new(Self::alone(sessions, shared));
+        let uses = Uses::new(sessions, store);
+        let state = Arc::new(Self::alone(sessions, shared, uses));
         if let Some(store) = &state.store {
             let hearer = Arc::downgrade(&state);
             let sink: Sink = Arc::new(move |change| Self::tell(&hearer, change));
@@ -87,13 +92,15 @@ impl McpState {
         state
     }
 
-    fn alone(sessions: &Sessions, store: Option<Store>) -> Self {
+    fn alone(sessions: &Sessions, store: Option<Store>, uses: Arc<Uses>) -> Self {
         let log = LogLimits { events: sessions.stream_events, bytes: sessions.stream_bytes.as_usize() };
         let limits =
             StreamLimits { log, streams: sessions.max_entries, retention: sessions.stream_retention };
         Self {
             revoked: Revoked::new(sessions.max_entries),
-            journal: Journal::new(sessions.max_entries, sessions.ttl),
+            // Longer than a session can be idle: whoever ends it looks here.
+            journal: Journal::new(sessions.max_entries, sessions.ttl.saturating_mul(2)),
+            uses,
             streams: Streams::new(limits, sessions.stream_bytes_total.as_usize()),
             knowledge: Knowledge::default(),
             hints: Hints::default(),
@@ -137,6 +144,7 @@ impl McpState {
     /// Tells the other replicas of sessions over this channel from now on. The first one stays.
     pub fn join(&self, peers: Arc<Peers>) {
         let _ = self.peers.set(peers);
+        self.uses.join();
     }
 
     /// Tells every replica that lives. Never waits.
@@ -150,6 +158,11 @@ impl McpState {
     pub(crate) fn told(&self, note: Note) {
         match note {
             Note::Ended { session, expires } => self.ended(session, expires),
+            Note::Used(uses) => {
+                for Used { session, idle, due } in uses {
+                    self.uses.heard(session, idle, due);
+                }
+            }
             Note::Moved { session, epoch, binding } => {
                 self.journal.elsewhere(session, epoch, Some(binding), clock::now());
             }
@@ -171,15 +184,16 @@ impl McpState {
                     self.journal.elsewhere(SessionUid(session.0), Epoch(epoch), None, clock::now());
                 }
             }
-            Change::Resync => {}
+            Change::Resync => self.uses.interrupted(),
         }
     }
 
-    /// Ends a session here, until its token expires. A second time costs a look: the past is told again after every interruption.
+    /// Ends a session here; its token is refused everywhere from `expires` on. A second time costs a look: the past is told again after every interruption.
     pub(crate) fn end(&self, session: SessionUid, expires: u64) -> Result<(), Full> {
         if self.revoked.contains(session) {
             return Ok(());
         }
+        self.uses.ended(session);
         self.revoked.insert(session, expires, unix_now())?;
         self.journal.forget(session);
         self.streams.forget_session(session);

@@ -6,24 +6,32 @@
 
 mod binding;
 mod codec;
+mod ending;
 mod handle;
-mod session;
 mod logged;
+mod session;
 
 #[cfg(test)]
 mod tests;
 
 pub use binding::BindingRecord;
+pub use ending::EndingRecord;
 pub use handle::{EventId, Handle};
+pub use logged::{LoggedEvent, StreamRecord};
 pub use session::{SEALED_BYTES_MAX, Sealed, SessionToken, SessionUid};
 
-pub use logged::{LoggedEvent, StreamRecord};
 use aws_lc_rs::digest;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970, in which tokens count.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// From when on (seconds since 1970) a token that expires at `expires` opens nowhere any more, not even where a clock is behind. Until
+/// then it must be remembered that its session has ended.
+pub(crate) fn refused_from(expires: u64) -> u64 {
+    expires.saturating_add(crate::seal::LEEWAY_SECONDS).saturating_add(1)
 }
 
 /// Names an endpoint inside a token: the first 16 bytes of the SHA-256 of its key. Tokens must not tell addresses even

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) server: &'static str,
     /// Lines of `mcp`.
     pub(crate) mcp: &'static str,
+    /// Lines of `sessions`.
+    pub(crate) sessions: &'static str,
     /// Lines of the root.
     pub(crate) root: &'static str,
     /// The ring of another replica.
@@ -46,8 +48,6 @@ pub(crate) struct Options {
     pub(crate) state: Option<Arc<McpState>>,
     /// What it shares with other replicas.
     pub(crate) store: Option<Store>,
-    /// Lines of `sessions`.
-    pub(crate) sessions: &'static str,
 }
 
 /// A replica in front of `servers` whose sessions may move.

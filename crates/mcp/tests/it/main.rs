@@ -12,6 +12,7 @@
 mod answers;
 mod batches;
 mod drain;
+mod expiry;
 mod gateway;
 mod handles;
 mod inputs;
@@ -21,6 +22,6 @@ mod sessions;
 mod shared_store;
 mod storms;
 mod streams;
-mod upstream;
 mod takeover;
+mod upstream;
 mod wait;

@@ -71,8 +71,10 @@ label! {
         Expired => "expired",
         /// Of another principal.
         Principal => "principal",
-        /// Ended by the client or the server.
+        /// Ended by the client or the server, or ended and told to the server because its time was over.
         Ended => "ended",
+        /// Not used for `sessions.ttl`.
+        Idle => "idle",
         /// Its endpoint is gone and the server is not replayable.
         EndpointGone => "endpoint_gone",
     }

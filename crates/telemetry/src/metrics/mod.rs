@@ -6,6 +6,7 @@
 
 mod config;
 mod edge;
+mod expiry;
 mod histogram;
 mod label;
 mod mcp;
@@ -23,6 +24,7 @@ pub use edge::{
     CertificateMetrics, DrainPhase, EdgeMetrics, FramingViolation, ProcessMetrics, RefusedConnection, Stall,
     TlsFailure,
 };
+pub use expiry::{ExpiryMetrics, LastUse, SessionEnd, Touched};
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use mcp::{

@@ -1,7 +1,7 @@
 use super::*;
 use crate::metrics::{
-    ConfigMetrics, DrainPhase, EdgeMetrics, McpMetrics, PeerMetrics, ProcessMetrics, RouteMetrics,
-    StoreLinkMetrics, StoreMetrics, UpstreamMetrics,
+    ConfigMetrics, DrainPhase, EdgeMetrics, ExpiryMetrics, McpMetrics, PeerMetrics, ProcessMetrics,
+    RouteMetrics, StoreLinkMetrics, StoreMetrics, UpstreamMetrics,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -37,6 +37,7 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
         EdgeMetrics::certificate(&registry, "server", "/cert.pem"),
         RouteMetrics::new(&registry, "r"),
         McpMetrics::new(&registry, "m"),
+        ExpiryMetrics::new(&registry),
         PeerMetrics::new(&registry),
         StoreMetrics::new(&registry),
         store.server("127.0.0.1:6379"),

@@ -156,6 +156,12 @@ table! {
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
+    McpSessionsKnown: Gauge "holdfast_mcp_sessions_known" [] "Sessions used here lately; at most about sessions.max_entries.";
+    McpUsesUnnoted: Counter "holdfast_mcp_session_uses_unnoted" [] "Uses of sessions that were not noted because sessions.max_entries others wait to be told to the store: such a session may end early.";
+    McpTouches: Counter "holdfast_mcp_session_touches" ["result"] "Sessions whose last use was told to the store, by result; a failed one is told again.";
+    McpLastUses: Counter "holdfast_mcp_session_last_uses" ["result"] "Sessions that came to a replica where they were not used lately, by what the shared store said.";
+    McpSessionEnds: Counter "holdfast_mcp_session_ends" ["result"] "Sessions whose idle or absolute end this replica took upon itself, by what became of them.";
+
     PeerLinks: Gauge "holdfast_peer_links" ["state"] "Addresses of other replicas, by what their link is doing; own is an address of this process.";
     PeerReplicas: Gauge "holdfast_peer_replicas" [] "Other replicas that live.";
     PeerDials: Counter "holdfast_peer_dials" ["result"] "Dials of an address, by result.";

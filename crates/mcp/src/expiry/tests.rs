@@ -1,0 +1,197 @@
+//! A day of sessions with injected time: every part that a process has but HTTP.
+
+#![allow(clippy::print_stdout, reason = "prints the figures that people read")]
+
+use super::*;
+use crate::{
+    era::Version,
+    ids::Epoch,
+    state::{Revoked, Use},
+    token::{EndingRecord, EndpointTag, refused_from},
+};
+use bytes::Bytes;
+use holdfast_config::{ProcessEnv, Role, Sessions, Source};
+use holdfast_store::{Limits, Store};
+use holdfast_telemetry::Registry;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
+
+const TTL: Duration = Duration::from_hours(1);
+const LIFE: Duration = Duration::from_hours(6);
+const DAY: u64 = 24 * 3600;
+const SESSIONS: u32 = 100_000;
+/// Events take place a little after the beats of the task.
+const OFFSET: Duration = Duration::from_millis(370);
+
+fn sessions() -> Sessions {
+    let text = "sessions: {ephemeral_key: true, ttl: 1h, absolute_ttl: 6h, max_entries: 100000}".to_owned();
+    let source = Source::Text { name: "test".into(), text };
+    holdfast_config::load(&[source], &ProcessEnv, Role::Any).unwrap().config.sessions
+}
+
+fn uid(number: u32) -> SessionUid {
+    // As random as a real one, for the shards.
+    SessionUid(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes())
+}
+
+/// What one session does.
+#[derive(Clone, Copy)]
+enum Act {
+    Use,
+    /// A stream opens.
+    Hold,
+    Release,
+}
+
+/// Sessions that came to their end, and what a process would remember of them.
+struct Book {
+    start: Instant,
+    uses: Arc<Uses>,
+    revoked: Revoked,
+    ended: Mutex<HashMap<SessionUid, Instant>>,
+}
+
+impl World for Arc<Book> {
+    fn told(&self, _: &[Touch]) {}
+
+    fn end(&self, due: Due) -> BoxFuture<'static, SessionEnd> {
+        let (book, session) = (Arc::clone(self), SessionUid(due.session.0));
+        let record = EndingRecord::decode(due.ending.as_deref().unwrap()).unwrap();
+        assert_eq!(record.upstream_session.as_deref(), Some(&*format!("{session:?}")));
+        let now = clock::now();
+        let unix = now.duration_since(book.start).as_secs();
+        if record.expires > unix && book.uses.keep(session, due.ending.as_ref()) {
+            return std::future::ready(SessionEnd::Kept).boxed();
+        }
+        book.revoked.insert(session, refused_from(record.expires), unix).unwrap();
+        assert!(book.ended.lock().insert(session, now).is_none(), "ended twice");
+        book.uses.ended(session);
+        std::future::ready(SessionEnd::Told).boxed()
+    }
+}
+
+/// What all sessions do, by second.
+fn plan(rng: &mut fastrand::Rng) -> BTreeMap<u64, Vec<(u32, Act)>> {
+    let mut plan: BTreeMap<u64, Vec<(u32, Act)>> = BTreeMap::new();
+    for number in 0..SESSIONS {
+        let first = rng.u64(0..DAY);
+        let mut act = |at: u64, act| plan.entry(first + at).or_default().push((number, act));
+        act(0, Act::Use);
+        match number % 100 {
+            // Opened and never used.
+            0..20 => {}
+            // Comes back again and again just before it is idle.
+            20..25 => (1..4).for_each(|round| act(round * (TTL.as_secs() - 1), Act::Use)),
+            // Busy beyond its absolute end.
+            25..30 => (1..24).for_each(|round| act(round * 1020, Act::Use)),
+            // A stream that is open for long, nothing else.
+            30..32 => {
+                act(10, Act::Hold);
+                act(3 * TTL.as_secs(), Act::Release);
+            }
+            _ => (0..rng.u32(1..5)).for_each(|_| act(rng.u64(1..600), Act::Use)),
+        }
+    }
+    plan
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_100_000_sessions_expires_exactly_and_takes_no_more_memory_at_its_end_than_at_noon() {
+    let (config, began) = (sessions(), Instant::now());
+    let store = Store::memory(Limits::new(&config));
+    let uses = Uses::new(&config, &store);
+    let start = clock::now();
+    let book = Arc::new(Book {
+        start,
+        uses: Arc::clone(&uses),
+        revoked: Revoked::new(config.max_entries),
+        ended: Mutex::default(),
+    });
+    let metrics = Arc::new(ExpiryMetrics::new(&Registry::new(&BTreeMap::new()).unwrap()));
+    uses.count(&metrics);
+    let driver = Driver { uses: Arc::clone(&uses), metrics: Arc::clone(&metrics), world: Arc::clone(&book) };
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(driver.run(stopped));
+
+    let plan = plan(&mut fastrand::Rng::with_seed(11));
+    let mut expected: HashMap<SessionUid, (Instant, Instant)> = HashMap::new();
+    let mut held: HashMap<u32, Use> = HashMap::new();
+    let (mut late_uses, mut sizes) = (0, Vec::new());
+    for second in 0..DAY + LIFE.as_secs() + 10 {
+        let now = start + Duration::from_secs(second) + OFFSET;
+        tokio::time::sleep_until(now.into()).await;
+        for (number, act) in plan.get(&second).into_iter().flatten() {
+            let session = uid(*number);
+            let (used, end) = expected.entry(session).or_insert((now, now + LIFE));
+            if now >= *end {
+                // Busy beyond its end: its token is refused.
+                late_uses += 1;
+                continue;
+            }
+            *used = now;
+            let expires = end.duration_since(start).as_secs();
+            let ending = || ending(session, expires);
+            let using = uses.begin(session, end.duration_since(now), ending);
+            match act {
+                Act::Use => drop(using),
+                Act::Hold => drop(held.insert(*number, using)),
+                Act::Release => drop((using, held.remove(number))),
+            }
+        }
+        if second % 3600 == 3599 {
+            let alive = expected.len() - book.ended.lock().len();
+            sizes.push((uses.len(), alive, book.revoked.len()));
+        }
+    }
+    stop.send_replace(true);
+    task.await.unwrap();
+
+    let ended = book.ended.lock();
+    let mut lateness = Vec::new();
+    let mut by_absolute = 0;
+    for (session, (used, end)) in &expected {
+        let due = (*used + TTL).min(*end);
+        by_absolute += usize::from(due == *end);
+        let at = ended.get(session).expect("a session that never ended");
+        lateness.push(at.checked_duration_since(due).expect("a session that ended early"));
+    }
+    let worst = lateness.iter().max().unwrap();
+    println!(
+        "{SESSIONS} sessions in 24 h, ttl {TTL:?}, absolute {LIFE:?}, simulated in {:?}",
+        began.elapsed()
+    );
+    println!(
+        "ended: {} idle, {by_absolute} at their absolute end; early 0, latest {worst:?} after its time",
+        ended.len() - by_absolute
+    );
+    println!("hour: used lately, alive, remembered as ended");
+    for (hour, (known, alive, revoked)) in sizes.iter().enumerate().filter(|(hour, _)| hour % 3 == 2) {
+        println!("{:4}: {known:6} {alive:6} {revoked:6}", hour + 1);
+    }
+    assert_eq!(ended.len(), SESSIONS as usize, "each ended, once");
+    assert!(*worst <= uses.beat(), "{worst:?}");
+    assert!(by_absolute > 4000 && late_uses > 0);
+    assert_eq!(metrics.unnoted.get(), 0);
+    let (noon, end) = (sizes[11], sizes[23]);
+    let flat = |noon: usize, end: usize| end * 10 <= noon * 11;
+    assert!(flat(noon.0, end.0) && flat(noon.1, end.1) && flat(noon.2, end.2), "{noon:?} {end:?}");
+    let most = sizes.iter().map(|size| size.0).max().unwrap();
+    assert!(most < 3000, "{most} known at once");
+    assert_eq!((uses.len(), sizes[sizes.len() - 1].1), (0, 0), "nothing is left");
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "as it is asked for")]
+fn ending(session: SessionUid, expires: u64) -> Option<Bytes> {
+    let record = EndingRecord {
+        server: "tools".into(),
+        version: Version::LEGACY[0],
+        epoch: Epoch(0),
+        endpoint: EndpointTag([7; 16]),
+        upstream_session: Some(format!("{session:?}")),
+        expires,
+    };
+    record.encode().map(Bytes::from)
+}
