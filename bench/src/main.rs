@@ -10,6 +10,7 @@ mod origin;
 mod peers;
 mod process;
 mod rounds;
+mod sessions;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,10 +19,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What went wrong, for a person.
-type Error = Box<dyn std::error::Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Benchmarks beside nginx and HAProxy, which `./test setup` installs. Needs wrk too, and valgrind for `instructions`: the Debian
-/// packages have these names.
+/// Benchmarks beside nginx and HAProxy, which `./test setup` installs. Needs wrk too, redis-server for `sessions`, and
+/// valgrind for `instructions`: the Debian packages have these names.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-bench", version)]
 struct Cli {
@@ -35,6 +36,8 @@ enum Command {
     Http(rounds::Options),
     /// MCP tools/call, with a legacy session and modern, beside proxies that do not look inside
     Mcp(rounds::Options),
+    /// What sessions cost, with and without a real Redis: requests, tokens, journal, event log, idle sessions
+    Sessions(sessions::Plan),
     /// User instructions per request under callgrind, as the difference of two run lengths
     Instructions {
         /// Machine-readable result
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Http(options) => rounds::http(&options),
         Command::Mcp(options) => rounds::mcp(&options),
+        Command::Sessions(plan) => sessions::run(&plan),
         Command::Instructions { json } => callgrind::run(json),
         Command::McpOrigin => origin::run(),
         Command::BlindProxy { origin } => blind::run(origin),

@@ -6,6 +6,7 @@ use crate::peers::{self, Peer};
 use crate::process::Process;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path as FilePath;
@@ -50,18 +51,39 @@ impl Path {
     }
 }
 
+impl Options {
+    pub(crate) fn rounds(&self) -> u16 {
+        self.rounds
+    }
+
+    pub(crate) fn seconds(&self) -> u64 {
+        self.seconds
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rounds, seconds, connections, json: _ } = self;
+        write!(f, "{connections} connections, {rounds} rounds of {seconds} s in random order")
+    }
+}
+
 /// A row: a proxy and what it is asked.
-struct Row {
-    label: String,
-    process: usize,
-    request: Request,
-    samples: Vec<Sample>,
+pub(crate) struct Row {
+    pub(crate) label: String,
+    pub(crate) process: usize,
+    pub(crate) request: Request,
+    pub(crate) samples: Vec<Sample>,
 }
 
 #[derive(Clone, Copy)]
-struct Sample {
-    cpu_us: f64,
-    seen: Seen,
+pub(crate) struct Sample {
+    pub(crate) cpu_us: f64,
+    pub(crate) seen: Seen,
 }
 
 /// HTTP/1.1, 1 KiB answers.
@@ -93,7 +115,7 @@ pub(crate) fn mcp(options: &Options) -> Result<(), Error> {
     measure("MCP tools/call", options, folder.path(), &processes, rows)
 }
 
-fn row(label: &str, process: usize, request: Request) -> Row {
+pub(crate) fn row(label: &str, process: usize, request: Request) -> Row {
     Row { label: label.to_owned(), process, request, samples: Vec::new() }
 }
 
@@ -113,9 +135,20 @@ fn measure(
     processes: &[Process],
     mut rows: Vec<Row>,
 ) -> Result<(), Error> {
+    alternate(options, folder, processes, &mut rows)?;
+    print(title, options, processes, &rows)
+}
+
+/// Fills the rows' samples.
+pub(crate) fn alternate(
+    options: &Options,
+    folder: &FilePath,
+    processes: &[Process],
+    rows: &mut [Row],
+) -> Result<(), Error> {
     let progress = bar(u64::from(options.rounds) * rows.len() as u64);
     let mut rng = fastrand::Rng::new();
-    for row in &rows {
+    for row in rows.iter() {
         load::run(folder, processes[row.process].address, &row.request, options.connections, 1)?; // warm-up
     }
     for _ in 0..options.rounds {
@@ -133,7 +166,7 @@ fn measure(
         }
     }
     progress.finish_and_clear();
-    print(title, options, processes, &rows)
+    Ok(())
 }
 
 fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) -> Result<(), Error> {
@@ -189,17 +222,14 @@ fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) ->
     if options.json {
         writeln!(out, "{}", serde_json::json!({ "title": title, "rows": objects }))?;
     } else {
-        writeln!(
-            out,
-            "{title}: {} connections, {} rounds of {} s in random order; medians, ratios pair the same round",
-            options.connections, options.rounds, options.seconds
-        )?;
+        writeln!(out, "{title}: {options}; medians, ratios pair the same round")?;
         writeln!(out, "{table}")?;
     }
     Ok(())
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle one.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
