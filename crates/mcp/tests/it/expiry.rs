@@ -152,6 +152,19 @@ async fn a_busy_session_ends_at_its_absolute_end() {
 }
 
 #[tokio::test]
+async fn an_open_stream_ends_with_its_session_at_the_absolute_end() {
+    // This server goes on with the stream whatever it is told.
+    let server = Upstream::start(listening).await;
+    let (gateway, expiry) = expiring(&[&server], "", "ttl: 1s\nabsolute_ttl: 2s");
+    let session = gateway.open(VERSION).await;
+    let mut events = session.get(None).await.follow();
+    while events.next().await.is_some() {}
+    assert_eq!(session.get(None).await.status(), StatusCode::NOT_FOUND);
+    expiry.finish(LAST).await;
+    assert_eq!(deletes(&server).len(), 1);
+}
+
+#[tokio::test]
 async fn a_session_ended_by_its_client_is_not_ended_again() {
     let server = Upstream::start(legacy("a", named("a"))).await;
     let (gateway, expiry) = expiring(&[&server], "", SHORT);

@@ -1,7 +1,7 @@
 //! All logged streams of this process: found by event id, or by session for the one GET stream a session has.
 
 use super::{
-    log::{LiveStream, LogLimits, StreamId},
+    log::{End, LiveStream, LogLimits, StreamId},
     total::Total,
 };
 use crate::token::SessionUid;
@@ -134,7 +134,12 @@ impl Streams {
     /// Forgets a stream at once (its session was deleted).
     pub(crate) fn forget_session(&self, session: SessionUid) {
         let mut inner = self.inner.lock();
-        inner.by_session.remove(&session);
+        if let Some(listening) = inner.by_session.remove(&session)
+            && let Some(entry) = inner.by_id.get(&listening)
+        {
+            // Its server may not end it. An answer that is on its way to its client still arrives.
+            entry.stream.finish(End::Lost);
+        }
         inner.by_id.retain(|_, entry| entry.session != session);
     }
 
@@ -176,7 +181,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::{End, Resume};
+    use super::super::log::Resume;
     use super::*;
     use crate::ids::Epoch;
     use bytes::Bytes;
