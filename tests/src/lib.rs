@@ -20,6 +20,7 @@ pub mod process;
 pub mod replicas;
 pub mod sdk;
 pub mod sessions;
+pub mod sharing;
 pub mod streaming;
 pub mod tools;
 pub mod trio;

@@ -10,15 +10,13 @@ use holdfast_tests::{
     fixture::{Fixture, Options},
     gateway::{Config, Gateway},
     mcp::{Client, Era},
-    place,
+    sharing,
     streaming::{Story, Streaming},
     wait,
 };
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// 32 bytes that both replicas know.
-const PSK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_secs(30);
 const PATH: &str = "/mcp/tools";
@@ -40,32 +38,19 @@ impl Pair {
             false => None,
         };
         let shared = redis.as_ref().map(|redis| format!("redis: {{url: '{}'}}\n", redis.url()));
-        let ports = [place::free_address()?.port(), place::free_address()?.port()];
-        let config = |me: usize| {
+        let shared = shared.unwrap_or_default();
+        let config = |channel: &String| {
             Config::default().root(&format!(
                 "\
 mcp:
   servers:
     - {{name: tools, session: replayable, endpoints: ['{server}']}}
-ha:
-  peer_discovery: {{enabled: true, method: static, peers: ['127.0.0.1:{}', '127.0.0.1:{}']}}
-  peer_channel: {{host: 127.0.0.1, port: {}, psk: '{PSK}'}}
-{}",
-                ports[0],
-                ports[1],
-                ports[me],
-                shared.as_deref().unwrap_or_default(),
+{channel}{shared}"
             ))
         };
-        let configs = [config(0), config(1)];
+        let configs: Vec<Config> = sharing::channel(2)?.iter().map(config).collect();
         let (a, b) = tokio::try_join!(Gateway::start(&configs[0]), Gateway::start(&configs[1]))?;
-        for gateway in [&a, &b] {
-            let known = async || {
-                let metrics = gateway.metrics().await.ok()?;
-                (metrics.sum("holdfast_peer_replicas", &[]) > 0.5).then_some(())
-            };
-            wait::until("the replicas know each other", LIMIT, known).await?;
-        }
+        sharing::meet(&[&a, &b]).await?;
         Ok(Self { a, b, _redis: redis })
     }
 

@@ -89,7 +89,7 @@ impl Store {
         registry: PeerRegistry;
     }
 
-    /// Whether other processes see what is put in.
+    /// Whether other replicas see what is put in.
     pub fn is_shared(&self) -> bool {
         match &*self.0 {
             Backend::Memory { shared, .. } => *shared,
