@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tempfile::TempDir;
 
 /// Time it gets to start: Python reads a lot of files.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A running server with the tool `count_up`.
 #[derive(Debug)]

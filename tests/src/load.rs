@@ -105,7 +105,10 @@ impl Tally {
 
     /// One line for a person.
     pub fn row(&self) -> Vec<String> {
-        let milli = |share| format!("{:.1}", self.latency(share).as_secs_f64() * 1000.0);
+        let timed = !lock(&self.latency).is_empty();
+        let milli = |share| {
+            if timed { format!("{:.1}", self.latency(share).as_secs_f64() * 1000.0) } else { "-".to_owned() }
+        };
         vec![
             self.name.to_owned(),
             self.good().to_string(),

@@ -133,6 +133,8 @@ async fn brought_back(client: &mut Client, state: &Value) -> std::result::Result
 /// What was made under the first key, and must be good at the end.
 struct Old {
     session: Client,
+    /// The MCP server of the stream.
+    server: String,
     stream: (Client, String, usize),
     question: (Client, Value),
 }
@@ -145,9 +147,10 @@ impl Old {
         streaming.open().await?;
         // The server goes on telling while nobody listens, until the keys have turned.
         let ms = u64::try_from(rotation.as_millis())? / COUNT_TO;
+        let server = streaming.tool("whoami", json!({})).await?;
         let id = streaming.session().unwrap_or_default().to_owned();
         let (event, told) = broken_stream(first, &id, ms).await?;
-        Ok(Self { session, stream: (streaming, event, told), question: asked_back(trio).await? })
+        Ok(Self { session, server, stream: (streaming, event, told), question: asked_back(trio).await? })
     }
 
     async fn end(mut self, trio: &Trio) -> Result {
@@ -194,7 +197,8 @@ async fn alone_the_key_ring_turns_under_load_and_no_session_is_lost() -> Result 
         sessions.push(client);
         if turn == 2 {
             // What the store holds of the sessions that move now was sealed by a key that is neither the first nor the last.
-            trio.server_dies("one").await?;
+            let victim = trio.server_beside(&old.server).ok_or("there is one MCP server")?.to_owned();
+            trio.server_dies(&victim).await?;
         }
         if turn == 3 {
             trio.server_returns().await?;
