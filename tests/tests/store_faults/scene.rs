@@ -264,6 +264,9 @@ impl Scene {
                 ms(row.refused),
                 ms(row.normal),
             ]);
+        }
+        println!("\n{}\n{table}", self.title);
+        for row in &self.rows {
             load::total(&format!(
                 "{}, {}: {} requests good, {} failed; normal after {} ms",
                 self.title,
@@ -273,7 +276,6 @@ impl Scene {
                 ms(row.normal)
             ));
         }
-        println!("\n{}\n{table}", self.title);
         self.trio.finish(&self.title).await
     }
 }
