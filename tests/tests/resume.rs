@@ -33,10 +33,7 @@ struct Pair {
 
 impl Pair {
     async fn start(server: &str, redis: bool) -> Result<Self> {
-        let redis = match redis {
-            true => Some(Server::start(&ServerOptions::new()).map_err(|why| why.to_string())?),
-            false => None,
-        };
+        let redis = redis.then(|| Server::start(&ServerOptions::new())).transpose()?;
         let shared = redis.as_ref().map(|redis| format!("redis: {{url: '{}'}}\n", redis.url()));
         let shared = shared.unwrap_or_default();
         let config = |channel: &String| {

@@ -15,6 +15,7 @@ mod relay;
 mod replicas;
 mod request;
 mod resume;
+mod server_events;
 mod session;
 mod translate;
 

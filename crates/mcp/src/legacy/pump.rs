@@ -223,20 +223,21 @@ impl Pump {
             Carries::Unasked => None,
         };
         let upstream_event = self.translator.last_upstream_id().cloned().unwrap_or_default();
-        Ended::Suspended(Resume { upstream_event, epoch: self.translator.epoch(), awaiting, log: self.log })
+        let epoch = self.translator.epoch();
+        Ended::Suspended(Box::new(Resume { upstream_event, epoch, awaiting, log: self.log }))
     }
 }
 
 /// What becomes of the stream.
 pub(crate) enum Ended {
     With(End),
-    Suspended(Resume),
+    Suspended(Box<Resume>),
 }
 
 fn end(caller: Arc<Caller>, stream: Arc<LiveStream>, carried: impl Future<Output = Ended> + Send + 'static) {
     tokio::spawn(async move {
         match carried.await {
-            Ended::Suspended(resume) => stream.suspend(resume),
+            Ended::Suspended(resume) => stream.suspend(*resume),
             Ended::With(end) => stream.finish(end),
         }
         caller.shared.state.streams.finished(stream.id);
@@ -245,16 +246,13 @@ fn end(caller: Arc<Caller>, stream: Arc<LiveStream>, carried: impl Future<Output
 
 /// Ends when the stream has to: its answer is overdue, or nobody has read it for `retention`.
 async fn over(stream: &LiveStream, until: Option<Instant>, retention: Duration) -> Problem {
-    match until {
-        Some(until) => {
-            let mut alarm = Alarm::new(until);
-            poll_fn(|cx| alarm.poll(cx)).await;
-            Problem::Timeout
-        }
-        None => {
-            stream.abandoned(retention).await;
-            Problem::UpstreamLost
-        }
+    if let Some(until) = until {
+        let mut alarm = Alarm::new(until);
+        poll_fn(|cx| alarm.poll(cx)).await;
+        Problem::Timeout
+    } else {
+        stream.abandoned(retention).await;
+        Problem::UpstreamLost
     }
 }
 

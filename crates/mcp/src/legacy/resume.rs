@@ -10,9 +10,9 @@
 
 use super::{
     deliver::{attach, from_start, reading},
-    get::open_upstream,
     pump::{Carries, Pump},
     relay::relay,
+    server_events::open_upstream,
     session::{Bound, Session},
     translate::Translator,
 };

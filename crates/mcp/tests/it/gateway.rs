@@ -61,7 +61,7 @@ pub(crate) fn pair(servers: &[&Server]) -> [Gateway; 2] {
     let store = Some(Store::memory_of_replicas(limits));
     let one = Gateway::new(servers, Options { store: store.clone(), ..Options::default() });
     let ring = Some(Arc::clone(&one.ring));
-    let two = Gateway::new(servers, Options { store, ring, ..Options::default() });
+    let two = Gateway::new(servers, Options { ring, store, ..Options::default() });
     [one, two]
 }
 

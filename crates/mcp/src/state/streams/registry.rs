@@ -1,7 +1,8 @@
 //! All logged streams of this process: found by event id, or by session for the one GET stream a session has.
 
 use super::{
-    log::{End, LiveStream, LogLimits, StreamId},
+    id::StreamId,
+    log::{End, LiveStream, LogLimits},
     total::Total,
 };
 use crate::token::SessionUid;

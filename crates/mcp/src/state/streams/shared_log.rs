@@ -1,6 +1,6 @@
 //! The log of one stream that all replicas can read, as the replica that carries the stream writes it (decision 0012).
 
-use super::log::StreamId;
+use super::id::StreamId;
 use crate::token::{LoggedEvent, SessionUid, StreamRecord};
 use bytes::Bytes;
 use holdfast_store::{
