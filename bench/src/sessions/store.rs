@@ -9,14 +9,13 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use holdfast_config::{ProcessEnv, Role, Source};
 use holdfast_store::{
-    Append, Appended, Entry, Epoch, Limits, Opened, Owner, ReplicaId, Sequence, SessionId, Store, Stream,
+    Append, Appended, Entry, Epoch, Limits, Owner, ReplicaId, Sequence, SessionId, Store, Stream,
 };
 use holdfast_telemetry::Registry;
 use holdfast_test_servers::{Options as ServerOptions, Server, Value};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,14 +32,22 @@ const TTL: Duration = Duration::from_hours(1);
 /// Nothing takes so long; what does is an error.
 const LONG: Duration = Duration::from_secs(5);
 
+/// The longest time that is told from a longer one, in microseconds.
+const MICROS_MAX: u64 = 10_000_000;
+const _: () = assert!(LONG.as_micros() <= MICROS_MAX as u128);
+
 /// What the budget allows an event for being logged before it is sent.
 const APPEND: Budget = Budget { most: 20_000.0, words: "<= 20 ms" };
 const ENTRY: Budget = Budget { most: 1024.0, words: "<= 1 KiB" };
+
+/// After an operation that failed: on a machine that is busy with something else the breaker before the server may open.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// How operations went.
 struct Seen {
     per_second: f64,
     times: Histogram<u64>,
+    failed: u64,
 }
 
 /// Rates and round trips, medians over the rounds.
@@ -74,6 +81,8 @@ pub(crate) fn measure(options: &Options, figures: &mut Figures) -> Result<(), Er
     figures.judge("event log: append of 64 streams at once, p99", of(&appends, 0.99), "us", APPEND);
     figures.judge("event log: append round trip, p50", of(&alone, 0.5), "us", APPEND);
     figures.judge("event log: append round trip, p99", of(&alone, 0.99), "us", APPEND);
+    let failed: u64 = [&swaps, &reads, &appends, &alone].into_iter().flatten().map(|seen| seen.failed).sum();
+    figures.add("journal and event log: operations that failed", failed as f64, "in all rounds");
     let entry = entry_bytes(&server, &redis.key_prefix)?;
     figures.judge(
         "journal: an entry in Redis, its key and the server's own overhead included",
@@ -101,22 +110,27 @@ async fn connected(store: &Store) -> Result<(), Error> {
 
 /// [`AT_ONCE`] workers, each with one operation at a time, for `time`.
 async fn crowd(time: Duration, operation: impl AsyncFn(u64) -> Result<(), Error>) -> Result<Seen, Error> {
-    let times = RefCell::new(Histogram::new(3)?);
-    let next = RefCell::new(0_u64);
+    let times = RefCell::new(Histogram::new_with_bounds(1, MICROS_MAX, 3)?);
+    let (next, failed) = (Cell::new(0_u64), Cell::new(0));
     let began = Instant::now();
     let end = began + time;
     let worker = async || -> Result<(), Error> {
         while Instant::now() < end {
-            let number = next.replace_with(|next| *next + 1);
+            let number = next.replace(next.get() + 1);
             let before = Instant::now();
-            operation(number).await?;
-            times.borrow_mut().saturating_record(before.elapsed().as_micros() as u64);
+            if operation(number).await.is_ok() {
+                times.borrow_mut().saturating_record(before.elapsed().as_micros() as u64);
+            } else {
+                failed.set(failed.get() + 1);
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         Ok(())
     };
     futures_util::future::try_join_all((0..AT_ONCE).map(|_| worker())).await?;
     let times = times.into_inner();
-    Ok(Seen { per_second: times.len() as f64 / began.elapsed().as_secs_f64(), times })
+    let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
+    Ok(Seen { per_second, times, failed: failed.get() })
 }
 
 async fn swap(store: &Store, number: u64, epoch: Epoch) -> Result<(), Error> {
@@ -138,36 +152,44 @@ fn session(number: u64) -> SessionId {
 
 /// `streams` of one owner, each appending one event after the other.
 async fn logs(store: &Store, time: Duration, streams: u64) -> Result<Seen, Error> {
-    let times = Rc::new(RefCell::new(Histogram::new(3)?));
+    let times = RefCell::new(Histogram::new_with_bounds(1, MICROS_MAX, 3)?);
+    let failed = Cell::new(0);
     let began = Instant::now();
     let end = began + time;
     let stream = async |number: u64| -> Result<(), Error> {
         let owner = Owner::first(ReplicaId::random());
         let stream = Stream { session: session(number), number: fastrand::u64(..) };
-        let opened = store.events().open(stream, owner, Bytes::new(), TTL, Instant::now() + LONG).await?;
-        if opened != Opened::Yours {
-            return Err("a new stream belongs to somebody".into());
-        }
-        let mut follows = None;
-        for sequence in (1..).map(Sequence) {
-            if Instant::now() >= end {
-                break;
+        while store.events().open(stream, owner, Bytes::new(), TTL, Instant::now() + LONG).await.is_err() {
+            tokio::time::sleep(PAUSE).await;
+            if Instant::now() > end {
+                return Err("no stream can be opened".into());
             }
+        }
+        let (mut follows, mut sequence) = (None, Sequence(1));
+        while Instant::now() < end {
             let append = Append { stream, owner, sequence, follows, event: Bytes::from_static(EVENT) };
             let before = Instant::now();
-            let appended = store.events().append(append, before + LONG).await?;
-            times.borrow_mut().saturating_record(before.elapsed().as_micros() as u64);
-            if appended != Appended::Done {
-                return Err(format!("an append ended as {appended:?}").into());
+            // One that failed is sent again: the log takes it once.
+            match store.events().append(append, before + LONG).await {
+                Ok(Appended::Done) => {
+                    times.borrow_mut().saturating_record(before.elapsed().as_micros() as u64);
+                    (follows, sequence) = (Some(sequence), Sequence(sequence.0 + 1));
+                }
+                Ok(appended) => return Err(format!("an append ended as {appended:?}").into()),
+                Err(_) => {
+                    failed.set(failed.get() + 1);
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            follows = Some(sequence);
         }
-        store.events().remove(stream, Instant::now() + LONG).await?;
+        // What is left goes with the server.
+        let _ = store.events().remove(stream, Instant::now() + LONG).await;
         Ok(())
     };
     futures_util::future::try_join_all((0..streams).map(stream)).await?;
-    let times = times.borrow().clone();
-    Ok(Seen { per_second: times.len() as f64 / began.elapsed().as_secs_f64(), times })
+    let times = times.into_inner();
+    let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
+    Ok(Seen { per_second, times, failed: failed.get() })
 }
 
 /// What Redis says that one entry of the journal takes.
