@@ -13,7 +13,7 @@ macro_rules! key {
 }
 
 /// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
-pub(crate) const RESTART_KEYS: [(&str, Differs); 28] = [
+pub(crate) const RESTART_KEYS: [(&str, Differs); 29] = [
     key!(server.workers),
     (".listeners", |old, new| {
         let sockets = |config: &Config| {
@@ -36,6 +36,7 @@ pub(crate) const RESTART_KEYS: [(&str, Differs); 28] = [
     key!(sessions.max_entries),
     key!(sessions.max_journal_reads),
     key!(ha.enabled),
+    key!(ha.region),
     key!(ha.replica),
     (".ha.peer_discovery.enabled", |old, new| {
         old.ha.peer_discovery.is_some() != new.ha.peer_discovery.is_some()

@@ -39,13 +39,11 @@ impl Shared {
             Some(redis) => Store::redis(redis, ring(&ephemeral, config)?, registry, control, limits)?,
             None => Store::memory(limits),
         };
-        Ok(Self {
-            registry: registry.clone(),
-            control: control.clone(),
-            mcp: McpState::new(&config.sessions, &store),
-            store,
-            ephemeral,
-        })
+        let mcp = McpState::new(&config.sessions, &store);
+        if config.ha.region.is_some() {
+            mcp.span_regions();
+        }
+        Ok(Self { registry: registry.clone(), control: control.clone(), mcp, store, ephemeral })
     }
 }
 

@@ -15,7 +15,13 @@ pub(super) static HA: Block = Block {
             "`false` = this replica stands alone, whatever `peer_discovery` says.",
         )
         .restart(),
-        key("region", Kind::Text(Rule::Any), Def::None, "Region label."),
+        key(
+            "region",
+            Kind::Text(Rule::Any),
+            Def::None,
+            "Region label. With one, sessions may be used in other regions, which this replica cannot hear: `sessions.ttl` then ends none, `sessions.absolute_ttl` does.",
+        )
+        .restart(),
         key(
             "zone",
             Kind::Text(Rule::Any),

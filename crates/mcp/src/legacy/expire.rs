@@ -53,6 +53,9 @@ pub(crate) async fn expire(state: &McpState, due: Due, reach: &impl Fn(&str) -> 
     if !is_over && state.uses.keep(session, due.ending.as_ref()) {
         return SessionEnd::Kept;
     }
+    if !is_over && state.uses.may_be_used_elsewhere() {
+        return SessionEnd::Left;
+    }
     let local = moved_here(state, session);
     let expires = record.as_ref().map_or_else(|| now.saturating_add(state.uses.life()), |it| it.expires);
     let refused_from = refused_from(expires);

@@ -6,7 +6,7 @@ use crate::{
     caller::Caller,
     ids::Epoch,
     state::{Binding, Known, McpState, Note},
-    token::{BindingRecord, EndpointTag, SessionUid, unix_now},
+    token::{BindingRecord, EndpointTag, SessionUid, refused_from, unix_now},
 };
 use holdfast_store::{Entry, SessionId, Swapped};
 use holdfast_telemetry::metrics::JournalRead;
@@ -95,7 +95,7 @@ pub(crate) async fn publish(
     };
     let entry =
         Entry { epoch: holdfast_store::Epoch(u64::from(binding.epoch.0)), value: record.encode().into() };
-    let life = Duration::from_secs(expires.saturating_sub(unix_now()));
+    let life = Duration::from_secs(refused_from(expires).saturating_sub(unix_now()));
     match store.journal().swap(SessionId(session.0), entry, life, until(caller)).await {
         Ok(Swapped::Stored) => Published::Ours,
         // One whose endpoint is unknown here is of no use here.

@@ -147,6 +147,11 @@ impl McpState {
         self.uses.join();
     }
 
+    /// Sessions may be used in other regions, which share only the key ring (`ha.region`): none ends here for being idle.
+    pub fn span_regions(&self) {
+        self.uses.span_regions();
+    }
+
     /// Tells every replica that lives. Never waits.
     pub(crate) fn tell_peers(&self, note: &Note) {
         if let Some(peers) = self.peers.get() {

@@ -47,6 +47,8 @@ pub(crate) struct Uses {
     asks: Semaphore,
     /// Other replicas are told of uses: one of theirs may be on its way.
     has_others: AtomicBool,
+    /// Other regions may use the sessions, and this replica cannot hear of it: no idleness is certain.
+    has_regions: AtomicBool,
     metrics: OnceLock<Arc<ExpiryMetrics>>,
 }
 
@@ -62,6 +64,7 @@ impl Uses {
             store: store.clone(),
             asks: Semaphore::new(ASKS_MAX),
             has_others: AtomicBool::new(store.is_shared()),
+            has_regions: AtomicBool::new(false),
             metrics: OnceLock::new(),
         })
     }
@@ -74,6 +77,16 @@ impl Uses {
     /// There is a channel to other replicas, which are told of uses.
     pub(crate) fn join(&self) {
         self.has_others.store(true, Ordering::Relaxed);
+    }
+
+    /// Other regions, which share only the key ring, may use the sessions.
+    pub(crate) fn span_regions(&self) {
+        self.has_regions.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a session may be in use where nobody tells this replica of it.
+    pub(crate) fn may_be_used_elsewhere(&self) -> bool {
+        self.has_regions.load(Ordering::Relaxed)
     }
 
     /// Where uses are kept.
@@ -117,7 +130,8 @@ impl Uses {
     /// is behind: such a session may be new, and its use on its way to the store.
     pub(crate) fn must_ask(&self, session: SessionUid, age: Duration) -> bool {
         let id = SessionId(session.0);
-        age >= self.rhythm.ttl + Duration::from_secs(LEEWAY_SECONDS)
+        !self.may_be_used_elsewhere()
+            && age >= self.rhythm.ttl + Duration::from_secs(LEEWAY_SECONDS)
             && !self.table(id).knows(id, clock::now())
     }
 

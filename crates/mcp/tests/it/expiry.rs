@@ -11,7 +11,10 @@ use holdfast_mcp::{
     ids::Epoch,
     token::{Audience, EndpointTag, SessionToken, SessionUid},
 };
-use holdfast_telemetry::{Registry, metrics::ExpiryMetrics};
+use holdfast_telemetry::{
+    Registry,
+    metrics::{ExpiryMetrics, SessionEnd},
+};
 use http::{Method, StatusCode};
 use serde_json::json;
 use std::{
@@ -162,6 +165,23 @@ async fn an_open_stream_ends_with_its_session_at_the_absolute_end() {
     assert_eq!(session.get(None).await.status(), StatusCode::NOT_FOUND);
     expiry.finish(LAST).await;
     assert_eq!(deletes(&server).len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_another_region_may_use_does_not_end_for_being_idle() {
+    let server = Upstream::start(legacy("a", named("a"))).await;
+    let gateway = Arc::new(Gateway::new(&[&server], Options { sessions: SHORT, ..Options::default() }));
+    gateway.service.state().span_regions();
+    let metrics = ExpiryMetrics::new(&Registry::new(&BTreeMap::new()).unwrap());
+    let left = metrics.ends.get(SessionEnd::Left).clone();
+    let weak = Arc::downgrade(&gateway);
+    let reach = move |name: &str| weak.upgrade()?.service.reach(name);
+    let expiry = Expiry::start(&Handle::current(), gateway.service.state(), metrics, reach);
+    let session = gateway.open(VERSION).await;
+    until("it is idle here", || left.get() == 1).await;
+    assert_eq!(session.call(1, "tools/list", json!({})).await.status(), StatusCode::OK);
+    expiry.finish(LAST).await;
+    assert!(deletes(&server).is_empty());
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ label! {
         Ended => "ended",
         /// It was in use: it goes on.
         Kept => "kept",
+        /// Other regions may use it: it is idle here, and no more is known.
+        Left => "left",
     }
 }
 
