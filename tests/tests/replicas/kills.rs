@@ -199,7 +199,7 @@ async fn alone_replicas_die_and_every_session_goes_on() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sharing_replicas_die_and_what_they_heard_is_not_lost() -> Result {
+async fn alone_replicas_that_share_die_and_what_they_heard_is_not_lost() -> Result {
     let redis = Server::start(&ServerOptions::new())?;
     let shared: Vec<String> = sharing::channel(3)?
         .iter()

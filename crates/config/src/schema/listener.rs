@@ -298,7 +298,12 @@ pub(super) static CONNECTION_POOL: Block = Block {
             Def::Rule("64, or `max_size` if that is less"),
             "Idle connections kept per endpoint and worker.",
         ),
-        key("max_idle_time", seconds(100, DAY), Def::Text("1m"), "Longer idle connections are closed."),
+        key(
+            "max_idle_time",
+            seconds(100, DAY),
+            Def::Text("4s"),
+            "Longer idle connections are closed. Shorter than the endpoints' own limit, or a request meets a connection that is being closed: servers on Node and uvicorn close after 5 s.",
+        ),
         key(
             "max_waiting",
             int(0, 1_000_000),

@@ -25,6 +25,10 @@ const REPEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
 /// Entries looked at when room is needed.
 const EVICTION_LOOKS: usize = 64;
+/// Room for so many sessions is never given back.
+const ROOM_MIN: usize = 1024;
+/// Room is given back when only this part of it is in use.
+const ROOM_PARTS: usize = 4;
 
 /// When things happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +190,15 @@ impl Table {
     pub fn ended(&mut self, session: SessionId) {
         if let Some(known) = self.sessions.remove(&session) {
             self.looks.remove(&(known.look, session));
+            self.give_back();
+        }
+    }
+
+    /// A crowd that has gone leaves no room behind. Rare: the room halves each time.
+    fn give_back(&mut self) {
+        let (room, used) = (self.sessions.capacity(), self.sessions.len());
+        if room > ROOM_MIN && used < room / ROOM_PARTS {
+            self.sessions.shrink_to((used * 2).max(ROOM_MIN / 2));
         }
     }
 

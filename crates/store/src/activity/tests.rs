@@ -302,3 +302,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_crowd_that_has_gone_leaves_no_room_behind() {
+    let start = Instant::now();
+    let mut table = Table::new(Rhythm::new(TTL), 100_000);
+    for number in 0..20_000 {
+        assert!(table.used(id(number), start + DAY, ending, start));
+    }
+    assert!(table.sessions.capacity() >= 20_000);
+    let told = table.flush(100_000, start + 2 * SECOND);
+    assert_eq!(told.len(), 20_000);
+    assert_eq!(table.flush(100_000, start + Rhythm::new(TTL).remember), []);
+    assert!(table.is_empty());
+    assert!(table.sessions.capacity() <= ROOM_MIN, "room for {}", table.sessions.capacity());
+}
