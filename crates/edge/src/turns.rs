@@ -89,11 +89,11 @@ impl Drop for Turn {
     }
 }
 
-/// One who waits.
-struct Counted<'a>(&'a Gauge);
+/// One more in a gauge, for as long as it lives.
+pub(crate) struct Counted<'a>(&'a Gauge);
 
 impl<'a> Counted<'a> {
-    fn new(gauge: &'a Gauge) -> Self {
+    pub(crate) fn new(gauge: &'a Gauge) -> Self {
         gauge.inc();
         Self(gauge)
     }

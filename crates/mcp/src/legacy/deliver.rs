@@ -104,7 +104,7 @@ pub(crate) fn from_start(
     ends_on_drain: bool,
 ) -> Response<Body> {
     // Nothing has been read and nothing has fallen out of a log before its first follower came.
-    attach(caller, stream, 0, ends_on_drain)
+    attach(caller, stream, stream.unread(), ends_on_drain)
         .unwrap_or_else(|| reply::error(&McpError::new(Problem::Internal), None))
 }
 

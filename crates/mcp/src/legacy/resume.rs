@@ -48,7 +48,7 @@ pub(super) async fn resume(
     if let Some(stream) = state.streams.find(id, session.uid)
         && stream.end() != Some(End::Moved)
     {
-        return here(caller, session, &stream, place).await;
+        return here(caller, session, &stream, place);
     }
     if let Some(response) = relay(caller, session, place.replica, id, Some(place.sequence + 1)).await {
         return Some(response);
@@ -62,7 +62,7 @@ pub(super) async fn resume(
 }
 
 /// From the log of this replica.
-async fn here(
+fn here(
     caller: &Arc<Caller>,
     session: &Arc<Session>,
     stream: &Arc<LiveStream>,
@@ -74,7 +74,8 @@ async fn here(
         return None;
     }
     if let Some(resume) = stream.wake() {
-        go_on(caller, session, stream, resume).await;
+        // Whoever asked may leave: the suspension is taken back, so somebody must carry the stream.
+        tokio::spawn(go_on(Arc::clone(caller), Arc::clone(session), Arc::clone(stream), resume));
     }
     let attached = attach(caller, stream, place.sequence + 1, listening);
     // What comes next fell out of the log: the answer would come with a hole before it.
@@ -82,10 +83,10 @@ async fn here(
 }
 
 /// Lets a suspended stream go on where its server left it.
-async fn go_on(caller: &Arc<Caller>, session: &Arc<Session>, stream: &Arc<LiveStream>, resume: Resume) {
+async fn go_on(caller: Arc<Caller>, session: Arc<Session>, stream: Arc<LiveStream>, resume: Resume) {
     let Resume { upstream_event, epoch, awaiting, log } = resume;
-    let pump = pump(caller, session, stream, epoch, awaiting, log);
-    let source = source_after(caller, session, epoch, Some(&upstream_event)).await;
+    let pump = pump(&caller, &session, &stream, epoch, awaiting, log);
+    let source = source_after(&caller, &session, epoch, Some(&upstream_event)).await;
     run(pump, source, Some(upstream_event));
 }
 
@@ -145,7 +146,7 @@ fn take_over(
     if listening {
         state.streams.set_get_stream(session.uid, &stream);
     }
-    let response = attach(caller, &stream, place.sequence + 1, listening);
+    let response = from_start(caller, &stream, listening);
     let (caller, session, store, place) =
         (Arc::clone(caller), Arc::clone(session), store.clone(), place.clone());
     // A client that leaves now finds the stream here when it comes back.
@@ -174,7 +175,7 @@ fn take_over(
         let source = source_after(&caller, &session, record.epoch, after.as_ref()).await;
         run(pump, source, after);
     });
-    response.unwrap_or_else(|| crate::reply::empty(http::StatusCode::SERVICE_UNAVAILABLE))
+    response
 }
 
 /// What was found in a shared log.

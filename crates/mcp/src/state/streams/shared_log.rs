@@ -29,7 +29,6 @@ pub(crate) enum Written {
 }
 
 /// The log of a stream that this replica carries.
-#[derive(Clone)]
 pub(crate) struct SharedLog {
     store: Store,
     stream: Stream,
