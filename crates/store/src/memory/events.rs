@@ -22,7 +22,6 @@ struct Log {
     last: Option<Sequence>,
     /// Epoch of who wrote the last event.
     writer: Epoch,
-    end: Option<Bytes>,
 }
 
 /// Every stream. The one that would be forgotten first makes room for others.
@@ -92,17 +91,8 @@ impl Logs {
             return Opened::Yours;
         }
         let events = BTreeMap::new();
-        let log = Log {
-            meta,
-            owner,
-            keep,
-            events,
-            bytes: 0,
-            first: Sequence(0),
-            last: None,
-            writer: Epoch(0),
-            end: None,
-        };
+        let log =
+            Log { meta, owner, keep, events, bytes: 0, first: Sequence(0), last: None, writer: Epoch(0) };
         if let Some(out) = self.streams.insert_over(stream, log, now + keep, now) {
             self.bytes -= out.bytes;
         }
@@ -141,22 +131,8 @@ impl Logs {
     fn make_room(&mut self, written: Stream) {
         while self.bytes > self.limits.stream_bytes_total {
             let Some(first) = self.streams.first(Some(written)) else { return };
-            self.remove(first);
+            self.bytes -= self.streams.remove(first).map_or(0, |log| log.bytes);
         }
-    }
-
-    fn remove(&mut self, stream: Stream) {
-        self.bytes -= self.streams.remove(stream).map_or(0, |log| log.bytes);
-    }
-
-    fn finish(&mut self, stream: Stream, owner: Owner, end: Bytes, keep: Duration, now: Instant) -> Appended {
-        let Some(log) = self.streams.get_mut(stream, now) else { return Appended::Unknown };
-        if owner.is_fenced_by(log.owner) {
-            return Appended::Fenced(log.owner);
-        }
-        (log.owner, log.end, log.keep) = (owner, Some(end), keep);
-        self.streams.extend(stream, now + keep);
-        Appended::Done
     }
 
     fn read(&self, stream: Stream, from: Sequence, limit: PageLimit, now: Instant) -> Option<Page> {
@@ -171,8 +147,8 @@ impl Logs {
             events.push((*sequence, event.clone()));
         }
         let more = log.events.range(from..).count() > events.len();
-        let (meta, end) = (log.meta.clone(), log.end.clone());
-        Some(Page { meta, owner: log.owner, first: log.first, last: log.last, events, more, end })
+        let meta = log.meta.clone();
+        Some(Page { meta, owner: log.owner, first: log.first, last: log.last, events, more })
     }
 
     fn claim(&mut self, stream: Stream, from: Owner, to: ReplicaId, now: Instant) -> Claimed {
@@ -209,19 +185,6 @@ impl EventLog for Memory {
         ready(checked.map(|()| self.logs.lock().append(append, self.now())))
     }
 
-    fn finish(
-        &self,
-        stream: Stream,
-        owner: Owner,
-        end: Bytes,
-        keep: Duration,
-        _: Instant,
-    ) -> Answer<'_, Appended> {
-        let checked =
-            limits::fits(end.len(), ENTRY_BYTES_MAX).and_then(|()| limits::countable(owner.epoch.0));
-        ready(checked.map(|()| self.logs.lock().finish(stream, owner, end, keep, self.now())))
-    }
-
     fn read(&self, stream: Stream, from: Sequence, limit: PageLimit, _: Instant) -> Answer<'_, Option<Page>> {
         ready(Ok(self.logs.lock().read(stream, from, limit, self.now())))
     }
@@ -229,10 +192,5 @@ impl EventLog for Memory {
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, _: Instant) -> Answer<'_, Claimed> {
         let checked = limits::countable(from.epoch.0.saturating_add(1));
         ready(checked.map(|()| self.logs.lock().claim(stream, from, to, self.now())))
-    }
-
-    fn remove(&self, stream: Stream, _: Instant) -> Answer<'_, ()> {
-        self.logs.lock().remove(stream);
-        ready(Ok(()))
     }
 }

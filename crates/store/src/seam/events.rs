@@ -62,7 +62,7 @@ pub struct Append {
     pub event: Bytes,
 }
 
-/// How an append or a finish ended.
+/// How an append ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is in the log.
@@ -110,8 +110,6 @@ pub struct Page {
     pub events: Vec<(Sequence, Bytes)>,
     /// Whether there are events behind those of this page.
     pub more: bool,
-    /// What the stream was finished with.
-    pub end: Option<Bytes>,
 }
 
 /// Logs of streams, each written by one replica at a time. An event is at most [`Limits::stream_bytes`](super::Limits::stream_bytes)
@@ -119,7 +117,7 @@ pub struct Page {
 pub trait EventLog: Send + Sync {
     /// Opens `stream` for `owner`. Its own stream, or that of an earlier epoch, is kept with its events. `meta` (at most
     /// [`ENTRY_BYTES_MAX`](super::ENTRY_BYTES_MAX)) is for whoever claims it. The log is forgotten when for `keep` nobody
-    /// opened, appended, claimed or finished it: a quiet owner opens it again.
+    /// opened, appended or claimed it: a quiet owner opens it again.
     fn open(
         &self,
         stream: Stream,
@@ -132,16 +130,6 @@ pub trait EventLog: Send + Sync {
     /// Appends one event. Asked again with the last one, it answers `Done`.
     fn append(&self, append: Append, until: Instant) -> Answer<'_, Appended>;
 
-    /// Says how the stream ended (opaque, at most [`ENTRY_BYTES_MAX`](super::ENTRY_BYTES_MAX)); it is kept for `keep`.
-    fn finish(
-        &self,
-        stream: Stream,
-        owner: Owner,
-        end: Bytes,
-        keep: Duration,
-        until: Instant,
-    ) -> Answer<'_, Appended>;
-
     /// Events from `from` on; `None` if the store does not know the stream. An event whose seal does not open is left out.
     fn read(
         &self,
@@ -153,7 +141,4 @@ pub trait EventLog: Send + Sync {
 
     /// Makes `to` the owner, if `from` is. What the log holds is read afterwards: until then the owner before may append.
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, until: Instant) -> Answer<'_, Claimed>;
-
-    /// Forgets streams that nobody will ask for again.
-    fn remove(&self, stream: Stream, until: Instant) -> Answer<'_, ()>;
 }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 static OPEN: Script = Script::new(include_str!("lua/stream_open.lua"));
 static APPEND: Script = Script::new(include_str!("lua/stream_append.lua"));
-static FINISH: Script = Script::new(include_str!("lua/stream_finish.lua"));
 static READ: Script = Script::new(include_str!("lua/stream_read.lua"));
 static CLAIM: Script = Script::new(include_str!("lua/stream_claim.lua"));
 
@@ -34,10 +33,6 @@ impl Keys {
 
     fn meta(&self) -> Place<'_> {
         Place::new(StoreValue::Stream, &self.head).field(b"meta")
-    }
-
-    fn end(&self) -> Place<'_> {
-        Place::new(StoreValue::Stream, &self.head).field(b"end")
     }
 
     fn event(&self, sequence: Sequence) -> Place<'_> {
@@ -108,7 +103,7 @@ impl Core {
         Err(StoreError::new(StoreErrorKind::Corrupt, "owners that do not open keep coming"))
     }
 
-    /// What `append` and `finish` answer.
+    /// What `append` answers.
     fn appended(&self, keys: &Keys, answer: Value) -> Result<Appended, StoreError> {
         let answer = reply::all_bytes(answer)?;
         let answer: Vec<&[u8]> = answer.iter().map(Vec::as_slice).collect();
@@ -159,8 +154,8 @@ impl Core {
         if answer.is_empty() {
             return Ok(None);
         }
-        let Some(([replica, epoch, sealed, meta, first, last, end, more], events)) =
-            answer.split_first_chunk::<8>()
+        let Some(([replica, epoch, sealed, meta, first, last, more], events)) =
+            answer.split_first_chunk::<7>()
         else {
             return Err(reply::strange());
         };
@@ -181,7 +176,6 @@ impl Core {
             last: reply::number(last).map(Sequence),
             events: events.chunks(2).filter_map(event).collect(),
             more: more == b"1",
-            end: if end.is_empty() { None } else { self.sealer.open(keys.end(), end) },
         }))
     }
 
@@ -212,25 +206,6 @@ impl Core {
             _ => Err(reply::strange()),
         }
     }
-
-    async fn finish_stream(
-        &self,
-        (stream, owner): (Stream, Owner),
-        end: &[u8],
-        keep: Duration,
-        until: Instant,
-    ) -> Result<Appended, StoreError> {
-        limits::fits(end.len(), ENTRY_BYTES_MAX)?;
-        let keys = self.keys(stream);
-        let command = keys
-            .script(&FINISH)
-            .arg(owner.replica.to_string())
-            .arg(owner.epoch.0)
-            .arg(self.seal_owner(&keys, owner)?)
-            .arg(self.sealer.seal(keys.end(), end)?)
-            .arg(millis(keep));
-        self.appended(&keys, self.run(&keys.head, command, until).await?)
-    }
 }
 
 impl EventLog for Data {
@@ -251,19 +226,6 @@ impl EventLog for Data {
         self.core.counted(StorePart::Events, self.core.append_event(append, until))
     }
 
-    fn finish(
-        &self,
-        stream: Stream,
-        owner: Owner,
-        end: Bytes,
-        keep: Duration,
-        until: Instant,
-    ) -> Answer<'_, Appended> {
-        let core = &*self.core;
-        let finish = async move { core.finish_stream((stream, owner), &end, keep, until).await };
-        core.counted(StorePart::Events, finish)
-    }
-
     fn read(
         &self,
         stream: Stream,
@@ -276,14 +238,5 @@ impl EventLog for Data {
 
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, until: Instant) -> Answer<'_, Claimed> {
         self.core.counted(StorePart::Events, self.core.claim_stream(stream, from, to, until))
-    }
-
-    fn remove(&self, stream: Stream, until: Instant) -> Answer<'_, ()> {
-        let core = &*self.core;
-        core.counted(StorePart::Events, async move {
-            let keys = core.keys(stream);
-            let command = Command::new("UNLINK").arg(keys.head.as_slice()).arg(keys.events.as_slice());
-            core.run(&keys.head, command.repeatable(), until).await.map(drop)
-        })
     }
 }

@@ -44,8 +44,8 @@ keys! {
         ttl "`sessions.ttl` from the last one; older entries go, and the oldest beyond `sessions.max_entries`", sealed "each entry";
     ChangesBirth: "birth:{changes}", "string", "random mark of this life of the two streams: another one means that they were lost",
         ttl "`sessions.absolute_ttl`, renewed while a replica listens", sealed "no: means nothing";
-    StreamHead: "stream:{<stream>}", "hash", "owner, epoch, first and last event of an event stream, its meta and how it ended",
-        ttl "as the stream's owner said, from the last write", sealed "owner with the epoch, meta, end";
+    StreamHead: "stream:{<stream>}", "hash", "owner, epoch, first and last event of an event stream, its meta",
+        ttl "as the stream's owner said, from the last write", sealed "owner with the epoch, meta";
     StreamEvents: "events:{<stream>}", "stream", "events of an event stream, at most `sessions.stream_events` and `sessions.stream_bytes`",
         ttl "as the stream's head", sealed "each event, with its sequence number";
     Uses: "uses:{<shard>}", "hash", "when sessions were last used, and what is needed to end them",

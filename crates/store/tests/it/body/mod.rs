@@ -18,7 +18,7 @@ pub(crate) async fn all(world: &World) {
     events::a_claim_fences_the_owner_off(world).await;
     events::the_oldest_events_make_room(world).await;
     events::what_was_given_up_or_lost_is_not_read(world).await;
-    events::a_finished_stream_says_how_and_is_forgotten(world).await;
+    events::a_stream_that_nobody_writes_is_forgotten(world).await;
     activity::a_later_use_moves_the_end_and_an_earlier_one_does_not(world).await;
     activity::each_end_is_given_to_one_replica(world).await;
     activity::an_unknown_session_is_idle_only_when_the_store_is_old_enough(world).await;

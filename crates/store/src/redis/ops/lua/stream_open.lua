@@ -1,7 +1,7 @@
 -- Opens a stream, or takes it from an earlier owner. Returns the owner that fences it off, if there is one.
 -- KEYS: head, events. ARGV: replica, epoch, sealed owner, sealed meta, milliseconds to live, a sealed owner to be taken for none.
 -- Head: r replica, e epoch, o sealed owner, m sealed meta, k milliseconds to live, f first kept, l last, w epoch of the last's writer,
--- b bytes, x sealed end.
+-- b bytes.
 local head = redis.call('HMGET', KEYS[1], 'r', 'e', 'o')
 if head[1] and head[3] ~= ARGV[6] then
   local epoch, mine = tonumber(head[2]) or 0, tonumber(ARGV[2])

@@ -1,12 +1,12 @@
 -- A page of a log.
 -- KEYS: head, events. ARGV: first sequence wanted, most events, most bytes.
--- Returns r, e, o, m, f, l, x of the head, whether there is more, and id and sealed event in turn.
-local head = redis.call('HMGET', KEYS[1], 'r', 'e', 'o', 'm', 'f', 'l', 'x')
+-- Returns r, e, o, m, f, l of the head, whether there is more, and id and sealed event in turn.
+local head = redis.call('HMGET', KEYS[1], 'r', 'e', 'o', 'm', 'f', 'l')
 if not head[1] then
   return false
 end
 local page = {}
-for i = 1, 7 do
+for i = 1, 6 do
   page[i] = head[i] or ''
 end
 local most, bytes, taken, more = tonumber(ARGV[2]), 0, 0, 0
@@ -17,7 +17,7 @@ for _, event in ipairs(redis.call('XRANGE', KEYS[2], ARGV[1] .. '-1', '+', 'COUN
     break
   end
   taken = taken + 1
-  page[8 + 2 * taken - 1], page[8 + 2 * taken] = event[1], event[2][2]
+  page[7 + 2 * taken - 1], page[7 + 2 * taken] = event[1], event[2][2]
 end
-page[8] = more
+page[7] = more
 return page
