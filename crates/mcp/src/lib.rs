@@ -1,16 +1,13 @@
 //! MCP over Streamable HTTP: what a message is, which era it speaks, what a session token holds.
 
-pub mod batch;
 pub mod era;
 pub mod errors;
-pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod headers;
 pub mod ids;
 pub mod listing;
 pub mod origin;
-pub mod sse;
 pub mod token;
 
 mod caller;
@@ -29,6 +26,7 @@ mod source;
 mod state;
 
 pub use expiry::Expiry;
+pub use holdfast_frames::{batch, frame, sse};
 pub use holdfast_seal as seal;
 pub use legacy::Reach;
 pub use replica::Replica;

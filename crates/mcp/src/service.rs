@@ -4,7 +4,7 @@ use crate::{
     batch::{self, Batch},
     caller::{Caller, Notes, reason},
     era::{Era, Version, classify},
-    errors::{McpError, Problem},
+    errors::{McpError, Problem, Refusal as _},
     frame::{Frame, FrameError, Kind, Limits, Member},
     headers,
     legacy::{self, Reach},

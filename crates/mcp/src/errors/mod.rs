@@ -12,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use refusal::Refusal;
 pub use table::{Problem, Retry, Row, TABLE};
 
 use crate::frame::quote;

@@ -3,9 +3,14 @@
 use super::{McpError, Problem};
 use crate::frame::{FrameError, FrameFault};
 
-impl FrameError {
+/// What a message that cannot be read is answered with.
+pub(crate) trait Refusal {
     /// The JSON-RPC answer.
-    pub fn to_mcp(&self) -> McpError {
+    fn to_mcp(&self) -> McpError;
+}
+
+impl Refusal for FrameError {
+    fn to_mcp(&self) -> McpError {
         let problem = match self.fault {
             FrameFault::Utf8 | FrameFault::Syntax | FrameFault::Trailing => Problem::ParseError,
             FrameFault::TooLarge => Problem::PayloadTooLarge,

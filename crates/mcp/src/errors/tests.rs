@@ -1,4 +1,5 @@
-use super::{McpError, Problem, TABLE};
+use super::{McpError, Problem, Refusal as _, TABLE};
+use crate::frame::{Frame, Limits};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -103,4 +104,16 @@ fn page() -> String {
         );
     }
     page
+}
+
+#[test]
+fn a_message_that_cannot_be_read_has_its_code_and_status() {
+    let refused = |text: &'static [u8], bytes_max| {
+        let limits = Limits { bytes_max, ..Limits::default() };
+        let error = Frame::parse(text.into(), &limits).unwrap_err().to_mcp();
+        (error.code(), error.status().as_u16())
+    };
+    assert_eq!(refused(br#"{"id":"7","method":"m","params":{}}"#, 1000), (-32600, 400));
+    assert_eq!(refused(br#"{"jsonrpc":"2.0","#, 1000), (-32700, 400));
+    assert_eq!(refused(br#"{"jsonrpc":"2.0","method":"m"}"#, 10).1, 413);
 }

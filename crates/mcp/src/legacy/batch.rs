@@ -14,7 +14,7 @@ use super::{
 use crate::{
     batch::join,
     caller::Caller,
-    errors::{McpError, Problem},
+    errors::{McpError, Problem, Refusal as _},
     frame::{Frame, FrameError, Kind},
     ids::Epoch,
     reply,
