@@ -131,8 +131,12 @@ impl Logs {
     fn make_room(&mut self, written: Stream) {
         while self.bytes > self.limits.stream_bytes_total {
             let Some(first) = self.streams.first(Some(written)) else { return };
-            self.bytes -= self.streams.remove(first).map_or(0, |log| log.bytes);
+            self.remove(first);
         }
+    }
+
+    fn remove(&mut self, stream: Stream) {
+        self.bytes -= self.streams.remove(stream).map_or(0, |log| log.bytes);
     }
 
     fn read(&self, stream: Stream, from: Sequence, limit: PageLimit, now: Instant) -> Option<Page> {
@@ -192,5 +196,10 @@ impl EventLog for Memory {
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, _: Instant) -> Answer<'_, Claimed> {
         let checked = limits::countable(from.epoch.0.saturating_add(1));
         ready(checked.map(|()| self.logs.lock().claim(stream, from, to, self.now())))
+    }
+
+    fn remove(&self, stream: Stream, _: Instant) -> Answer<'_, ()> {
+        self.logs.lock().remove(stream);
+        ready(Ok(()))
     }
 }

@@ -141,4 +141,7 @@ pub trait EventLog: Send + Sync {
 
     /// Makes `to` the owner, if `from` is. What the log holds is read afterwards: until then the owner before may append.
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, until: Instant) -> Answer<'_, Claimed>;
+
+    /// Forgets streams that nobody will ask for again.
+    fn remove(&self, stream: Stream, until: Instant) -> Answer<'_, ()>;
 }

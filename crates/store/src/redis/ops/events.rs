@@ -239,4 +239,13 @@ impl EventLog for Data {
     fn claim(&self, stream: Stream, from: Owner, to: ReplicaId, until: Instant) -> Answer<'_, Claimed> {
         self.core.counted(StorePart::Events, self.core.claim_stream(stream, from, to, until))
     }
+
+    fn remove(&self, stream: Stream, until: Instant) -> Answer<'_, ()> {
+        let core = &*self.core;
+        core.counted(StorePart::Events, async move {
+            let keys = core.keys(stream);
+            let command = Command::new("UNLINK").arg(keys.head.as_slice()).arg(keys.events.as_slice());
+            core.run(&keys.head, command.repeatable(), until).await.map(drop)
+        })
+    }
 }

@@ -70,6 +70,9 @@ pub(crate) async fn a_log_is_read_in_pages_by_any_replica(world: &World) {
     let none = PageLimit { events: 0, bytes: 0 };
     let head = world.b.events().read(stream, Sequence(0), none, until()).await.unwrap().unwrap();
     assert_eq!((head.owner, head.last, head.events.len()), (owner, Some(Sequence(5)), 0));
+
+    world.b.events().remove(stream, until()).await.unwrap();
+    assert_eq!(world.a.events().read(stream, Sequence(0), ALL, until()).await, Ok(None));
 }
 
 pub(crate) async fn a_claim_fences_the_owner_off(world: &World) {
