@@ -46,8 +46,9 @@ pub(crate) struct ServeArgs {
     /// Configuration files, merged in order
     #[arg(short, long = "config", value_name = "FILE", env = "HOLDFAST_CONFIG", value_delimiter = ',')]
     pub(crate) config: Vec<PathBuf>,
-    /// An MCP server: its name and the URL of one endpoint; the same name again adds an endpoint
-    #[arg(long, value_name = "NAME=URL", value_parser = pair)]
+    /// An MCP server: its name and the URL of one endpoint (the same name again adds an endpoint), or a command to run,
+    /// such as 'files=npx -y server-files /data'
+    #[arg(long, value_name = "NAME=URL|COMMAND", value_parser = server)]
     pub(crate) mcp: Vec<(String, String)>,
     /// An HTTP route: its path prefix and the URL of one endpoint; the same prefix again adds an endpoint
     #[arg(long, value_name = "/PREFIX=URL", value_parser = pair)]
@@ -129,6 +130,15 @@ pub(crate) struct StatusArgs {
     /// Machine-readable answer
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A name with a URL or a command.
+fn server(text: &str) -> Result<(String, String), String> {
+    let (name, value) = pair(text)?;
+    match holdfast_config::split_command(&value) {
+        Some(_) => Ok((name, value)),
+        None => Err(format!("'{value}' has a quote without its other half")),
+    }
 }
 
 /// `left=right`, both non-empty.

@@ -8,7 +8,9 @@ mod redis;
 mod routing;
 
 use crate::{
-    model::{AccessLog, Api, Config, LogFormat, Logging, Mcp, McpServer, Metrics, Observability},
+    model::{
+        AccessLog, Api, Command, Config, Links, LogFormat, Logging, Mcp, McpServer, Metrics, Observability,
+    },
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
 };
@@ -50,6 +52,8 @@ field! {
     ipnet::IpNet: Data::Text(text) => crate::schema::network(text);
     std::net::SocketAddr: Data::Text(text) => crate::schema::dns_server(text);
     BTreeMap<String, String>: Data::Labels(labels) => Some(labels.clone());
+    BTreeMap<String, Secret>: Data::Secrets(secrets) =>
+        Some(secrets.iter().map(|(name, secret)| (name.clone(), Secret::new(&secret.value))).collect());
 }
 
 impl<T: Field> Field for Option<T> {
@@ -151,9 +155,25 @@ fn server(block: &BlockVal) -> Result<McpServer, Missing> {
         name, session, trust_hints, era, request_timeout, initialize_timeout,
         max_reinitializations, handle_ttl;
         upstream: routing::upstream(block)?,
+        command: command(block)?,
+        links: assemble!(block => Links { shared, pool, idle, queue_messages, queue_bytes }),
         auth: auth::route_auth(block.block("auth"))?,
         upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?
     }))
+}
+
+fn command(block: &BlockVal) -> Result<Option<Command>, Missing> {
+    let mut words: Vec<String> = block.take("command")?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let program = words.remove(0);
+    words.extend(block.take::<Vec<String>>("args")?);
+    Ok(Some(assemble!(block => Command {
+        env, env_allow, cwd, stop_grace, max_processes, max_processes_per_principal, max_open_files, max_memory;
+        program: program,
+        args: words
+    })))
 }
 
 fn api(block: &BlockVal) -> Result<Api, Missing> {

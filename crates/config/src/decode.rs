@@ -120,6 +120,7 @@ impl Decoder<'_> {
             Kind::Block(schema) => Data::Block(self.block(schema, path, node)),
             Kind::List { .. } => self.list(key, path, node)?,
             Kind::Labels => self.labels(path, node)?,
+            Kind::Secrets => self.hidden(path, node)?,
             _ => return self.scalar(key, also, path, node),
         };
         Some(Val { data, at: Some(node.at), origin: Origin::Given, written: None })
@@ -158,6 +159,28 @@ impl Decoder<'_> {
     }
 
     fn labels(&mut self, path: &str, node: &Node) -> Option<Data> {
+        let text = Kind::Text(crate::schema::Rule::Any);
+        let named = self.named(&text, "a label name", path, node)?;
+        let labels = named.into_iter().filter_map(|(name, data)| match data {
+            Data::Text(text) => Some((name, text)),
+            _ => None,
+        });
+        Some(Data::Labels(labels.collect()))
+    }
+
+    fn hidden(&mut self, path: &str, node: &Node) -> Option<Data> {
+        // Also where it is no map: it is not known what it is.
+        self.hide(node);
+        let named = self.named(&Kind::Secret { min: 0 }, "the name of a variable", path, node)?;
+        let secrets = named.into_iter().filter_map(|(name, data)| match data {
+            Data::Secret(secret) => Some((name, secret)),
+            _ => None,
+        });
+        Some(Data::Secrets(secrets.collect()))
+    }
+
+    /// Names with values of one kind.
+    fn named(&mut self, kind: &Kind, what: &str, path: &str, node: &Node) -> Option<BTreeMap<String, Data>> {
         const MOST: usize = 64;
         let NodeKind::Map(entries) = &node.kind else {
             let message = format!("expected names with values, found {}", node.describe());
@@ -169,25 +192,22 @@ impl Decoder<'_> {
             return None;
         }
         let found = self.drafts.len();
-        let mut labels = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for entry in entries {
             let path = join(path, &entry.key);
             let first = entry.key.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
             if !first || !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                 self.drafts.push(
-                    Draft::error(path, Some(entry.key_at), "a label name must be of `A-Za-z0-9_`")
+                    Draft::error(path, Some(entry.key_at), format!("{what} must be of `A-Za-z0-9_`"))
                         .help("it must not start with a digit"),
                 );
                 continue;
             }
-            let text = Kind::Text(crate::schema::Rule::Any);
-            if let Some(Val { data: Data::Text(text), .. }) =
-                self.scalar_of(&text, false, None, &path, &entry.value)
-            {
-                labels.insert(entry.key.clone(), text);
+            if let Some(val) = self.scalar_of(kind, false, None, &path, &entry.value) {
+                all.insert(entry.key.clone(), val.data);
             }
         }
-        (self.drafts.len() == found).then_some(Data::Labels(labels))
+        (self.drafts.len() == found).then_some(all)
     }
 
     /// Nothing below this node is shown: it is not known what it is.

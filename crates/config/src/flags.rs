@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 /// Name of the source in messages.
 const NAME: &str = "<command line>";
 
-/// `serve --mcp NAME=URL... --http PREFIX=URL... --listen ADDRESS` as YAML. A name or prefix that is given several times
-/// has several endpoints. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load()`] does.
+/// `serve --mcp NAME=URL... --mcp NAME=COMMAND... --http PREFIX=URL... --listen ADDRESS` as YAML. A name or prefix that is given several times
+/// has several endpoints. What has no `http://` or `https://` in front is a command, split into words as a shell would. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load()`] does.
 pub fn config_from_flags(
     mcp: &[(String, String)],
     http: &[(String, String)],
@@ -21,8 +21,15 @@ pub fn config_from_flags(
     if !mcp.is_empty() {
         text.push_str("sessions:\n  ephemeral_key: true\nmcp:\n  servers:\n");
         for (name, urls) in grouped(mcp) {
-            put!(text, "    - name: {}\n      endpoints:\n", quote(name));
-            endpoints(&mut text, &urls);
+            put!(text, "    - name: {}\n", quote(name));
+            let (urls, commands): (Vec<_>, Vec<_>) = urls.into_iter().partition(|text| is_url(text));
+            for command in commands {
+                put!(text, "      command: [{}]\n", words(command).join(", "));
+            }
+            if !urls.is_empty() {
+                text.push_str("      endpoints:\n");
+                endpoints(&mut text, &urls);
+            }
         }
     }
     if !http.is_empty() {
@@ -36,6 +43,22 @@ pub fn config_from_flags(
         }
     }
     Source::Text { name: NAME.into(), text }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// The words of a command as a shell would split it: quotes and backslashes are honoured and nothing else is, no variable and no
+/// pattern. `None` for a quote without its other half.
+pub fn split_command(command: &str) -> Option<Vec<String>> {
+    shell_words::split(command).ok()
+}
+
+/// As YAML. What cannot be split is one word.
+fn words(command: &str) -> Vec<String> {
+    let words = split_command(command).unwrap_or_else(|| vec![command.to_owned()]);
+    words.iter().map(|word| quote(word)).collect()
 }
 
 /// Values by first occurrence of their name.
@@ -100,6 +123,17 @@ mod tests {
             ["root", "api-v1", "api-v1-2"]
         );
         assert_eq!(config.listeners[0].host, "::1".parse::<std::net::IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn a_command_is_split_into_words_and_no_further() {
+        let mcp = [pair("run", r#"python3 "my server.py" --name='a ${HOME}' \"q"#)];
+        let source = config_from_flags(&mcp, &[], None);
+        let config = load(&[source], &BTreeMap::new(), Role::Serve).unwrap().config;
+        let command = config.mcp.servers[0].command.clone().unwrap();
+        assert_eq!(command.program, "python3");
+        assert_eq!(command.args, ["my server.py", "--name=a ${HOME}", "\"q"]);
+        assert!(config.mcp.servers[0].upstream.endpoints.is_empty());
     }
 
     #[test]

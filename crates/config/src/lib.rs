@@ -37,7 +37,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Place, Report, Severity, render};
 pub use explain::{PrintOptions, SecretText, json_schema, reference_markdown};
-pub use flags::config_from_flags;
+pub use flags::{config_from_flags, split_command};
 #[doc(hidden)]
 pub use fuzz::fuzz_load;
 pub use load::{Loaded, Role, load};

@@ -124,6 +124,8 @@ pub(crate) enum Kind {
         one: bool,
     },
     Labels,
+    /// Names with values that are never shown.
+    Secrets,
     Block(&'static Block),
 }
 

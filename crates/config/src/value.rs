@@ -43,6 +43,7 @@ pub(crate) enum Data {
     Secret(SecretData),
     List(Vec<Val>),
     Labels(BTreeMap<String, String>),
+    Secrets(BTreeMap<String, SecretData>),
     Block(BlockVal),
 }
 

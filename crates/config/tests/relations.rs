@@ -4,7 +4,7 @@
 mod common;
 
 use common::{load_text, refused};
-use holdfast_config::{Auth, Role, RouteAuth};
+use holdfast_config::{Auth, PrintOptions, Role, RouteAuth, SecretText};
 
 const ROUTE: &str = "name: a, path_prefix: /a, endpoints: [http://127.0.0.1:1]";
 const KEY: &str = "api_key: {keys: [{name: a, key: 0123456789abcdef}]}";
@@ -50,6 +50,48 @@ fn names_prefixes_and_ports_do_not_clash() {
     .unwrap();
     load_text("apis: [{name: a, path_prefix: /mcpx, endpoints: [http://h]}]\nmcp: {servers: [{name: b, endpoints: http://h}]}", Role::Any)
         .unwrap();
+}
+
+#[test]
+fn a_server_is_a_program_or_has_endpoints() {
+    let server = |keys: &str| format!("mcp: {{servers: [{{name: a, {keys}}}]}}");
+    for (keys, part) in [
+        ("session: pinned", "needs `endpoints`, where Streamable HTTP is spoken, or a `command`"),
+        ("command: x, endpoints: http://h", "either a `command` or `endpoints`"),
+        ("endpoints: http://h, args: [x]", "has no effect on a server without `command`"),
+        ("endpoints: http://h, max_processes: 3", "has no effect on a server without `command`"),
+        ("command: x, upstream_auth: {value: y}", "has no effect on a server without `endpoints`"),
+        ("command: x, pool: 2", "means something with `shared: true` only"),
+        ("command: x, max_processes: 2, max_processes_per_principal: 3", "max_processes"),
+        ("command: x, env: {'a b': c}", "the name of a variable must be of"),
+    ] {
+        let report = refused(&server(keys));
+        assert!(report.contains(part), "{part:?} is not in the report of {keys}\n{report}");
+    }
+    let loaded = load_text(
+        &server("command: [x, -y], args: z, env: {TOKEN: hush}, shared: true, pool: 2, cwd: /"),
+        Role::Any,
+    )
+    .unwrap();
+    let command = loaded.config.mcp.servers[0].command.as_ref().unwrap();
+    assert_eq!((&*command.program, &*command.args), ("x", &["-y".to_owned(), "z".to_owned()][..]));
+    assert_eq!(command.env["TOKEN"].expose(), "hush");
+    assert_eq!(command.env_allow, ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"]);
+    let blanks = load_text(&server("command: x y"), Role::Any).unwrap();
+    assert!(blanks.warnings.iter().any(|warning| warning.message.contains("blanks included")));
+}
+
+#[test]
+fn a_variable_of_a_program_is_never_shown_and_comes_back() {
+    let text = "mcp: {servers: [{name: a, command: x, env: {TOKEN: hush, OTHER: 'hush, too'}}]}";
+    let loaded = load_text(text, Role::Any).unwrap();
+    let hidden = loaded.print(PrintOptions { defaults: true, secrets: SecretText::Hidden });
+    assert!(hidden.contains("TOKEN: \"***\"") && !hidden.contains("hush"), "{hidden}");
+    let shown = loaded.print(PrintOptions { defaults: true, secrets: SecretText::Shown });
+    assert_eq!(load_text(&shown, Role::Any).unwrap().config, loaded.config, "{shown}");
+    assert!(!format!("{:?}", loaded.config).contains("hush"));
+    let report = refused("mcp: {servers: [{name: a, command: x, env: {TOKEN: hush, B: [hush]}}]}");
+    assert!(!report.contains("hush"), "{report}");
 }
 
 #[test]

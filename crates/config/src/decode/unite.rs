@@ -31,6 +31,14 @@ pub(super) fn values(first: &mut Val, later: Val, path: &str, drafts: &mut Vec<D
                 labels.insert(name, value);
             }
         }
+        (Data::Secrets(secrets), Data::Secrets(more)) => {
+            for (name, value) in more {
+                if secrets.get(&name).is_some_and(|old| *old != value) {
+                    drafts.push(twice(first.at, later.at, &super::join(path, &name)));
+                }
+                secrets.insert(name, value);
+            }
+        }
         (Data::List(list), Data::List(later)) if other_file => *list = later,
         (data, later_data) if *data == later_data => {}
         _ => drafts.push(twice(first.at, later.at, path)),

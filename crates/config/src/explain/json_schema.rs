@@ -90,7 +90,7 @@ fn kind(kind: &'static Kind, off: bool, definitions: &mut Map<String, Value>) ->
             let list = json!({"type": "array", "items": item, "maxItems": max});
             return if *one { json!({"anyOf": [list, item]}) } else { list };
         }
-        Kind::Labels => {
+        Kind::Labels | Kind::Secrets => {
             return json!({"type": "object", "additionalProperties": {"type": "string"}});
         }
         Kind::Bool => vec![json!({"type": "boolean"}), json!({"enum": ["on", "off", "yes", "no"]}), variable],
@@ -144,7 +144,7 @@ fn default(data: &Data) -> Value {
         Data::Text(text) => json!(text),
         Data::Word(word) => json!(word),
         Data::List(items) => items.iter().map(|item| default(&item.data)).collect(),
-        Data::Labels(_) | Data::Block(_) => json!({}),
+        Data::Labels(_) | Data::Secrets(_) | Data::Block(_) => json!({}),
         data => json!(super::print::scalar(data)),
     }
 }

@@ -94,6 +94,14 @@ impl Printer {
                     self.line(name, &quote(value), &note);
                 }
             }
+            Data::Secrets(secrets) if secrets.is_empty() => self.line(key.name, "{}", &note),
+            Data::Secrets(secrets) => {
+                put!(self.text, "{}:\n", key.name);
+                for (name, secret) in secrets {
+                    self.pad(indent + 2);
+                    self.secret(name, secret);
+                }
+            }
             Data::Secret(secret) => self.secret(key.name, secret),
             data => self.line(key.name, &scalar(data), &note),
         }
@@ -167,7 +175,7 @@ pub(super) fn scalar(data: &Data) -> String {
         Data::List(items) => {
             format!("[{}]", items.iter().map(|item| scalar(&item.data)).collect::<Vec<_>>().join(", "))
         }
-        Data::Labels(_) | Data::Block(_) => "{}".into(),
+        Data::Labels(_) | Data::Secrets(_) | Data::Block(_) => "{}".into(),
     }
 }
 

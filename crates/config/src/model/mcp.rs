@@ -1,7 +1,7 @@
 //! MCP servers.
 
-use crate::{ByteSize, RouteAuth, Upstream, UpstreamAuth};
-use std::time::Duration;
+use crate::{ByteSize, RouteAuth, Secret, Upstream, UpstreamAuth};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// `mcp`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,10 @@ pub struct McpServer {
     pub name: String,
     /// Endpoints; the path of each URL is the MCP endpoint (usually `/mcp`).
     pub upstream: Upstream,
+    /// A program to run instead: then `upstream` has no endpoints, and its policy holds for what is run.
+    pub command: Option<Command>,
+    /// Connections that Holdfast holds to a server that does not speak Streamable HTTP.
+    pub links: Links,
     /// Who may call; default: root `auth`.
     pub auth: RouteAuth,
     /// What happens when a session's endpoint dies. Default `Pinned`.
@@ -55,6 +59,46 @@ pub struct McpServer {
     pub handle_ttl: Duration,
     /// Credential for the server. The client's own is never forwarded.
     pub upstream_auth: Option<UpstreamAuth>,
+}
+
+/// A program that speaks MCP over its standard input and output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Looked up in `PATH` unless it has a `/`. No shell.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables it gets besides the allowed ones.
+    pub env: BTreeMap<String, Secret>,
+    /// Variables of this process that it gets; a `*` at the end stands for anything.
+    pub env_allow: Vec<String>,
+    /// Its working directory. Default: that of this process.
+    pub cwd: Option<PathBuf>,
+    /// Between the steps of its end: input closed, SIGTERM, SIGKILL. Default 2s.
+    pub stop_grace: Duration,
+    /// Processes at once. Default 64.
+    pub max_processes: usize,
+    /// Processes at once of one principal. Default 8.
+    pub max_processes_per_principal: usize,
+    /// Open files of one process. Default 1024.
+    pub max_open_files: u32,
+    /// Address space of one process. Default: no limit.
+    pub max_memory: Option<ByteSize>,
+}
+
+/// Links to a server, and what may wait on one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Links {
+    /// Modern requests of everybody go over the same links. Default false: each principal has its own.
+    pub shared: bool,
+    /// How many, if shared. Default 4.
+    pub pool: usize,
+    /// A link without sessions is closed after this time without a request. Default 5min.
+    pub idle: Duration,
+    /// Messages of a server that wait for one reader. Default 1024.
+    pub queue_messages: usize,
+    /// Their bytes, and those that wait to be sent. One message is always let in. Default 4MiB.
+    pub queue_bytes: ByteSize,
 }
 
 /// What happens to a legacy session whose endpoint dies.

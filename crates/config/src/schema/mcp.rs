@@ -1,17 +1,21 @@
 //! MCP servers and plain HTTP routes.
 
+mod stdio;
+
 use super::{
     Block, DAY, Def, HOUR, Key, Kind, SECOND, Word, auth::ROUTE_AUTH, int, key, kib, mib, routing::POLICY,
     rules::Rule, seconds,
 };
+use stdio::{COMMAND, LINKS};
+
+const API_ENDPOINTS: &[Key] = &[key(
+    "endpoints",
+    Kind::List { of: &ENDPOINTS, max: 1000, one: true },
+    Def::Required,
+    "Equal addresses, at least one.",
+)];
 
 const UPSTREAM: &[Key] = &[
-    key(
-        "endpoints",
-        Kind::List { of: &ENDPOINTS, max: 1000, one: true },
-        Def::Required,
-        "Equal addresses, at least one.",
-    ),
     key("auth", Kind::Block(&ROUTE_AUTH), Def::None, "Who may call. Absent = root `auth`."),
     key("upstream_auth", Kind::Block(&UPSTREAM_AUTH), Def::None, "Credential that Holdfast sends."),
     key("tls", Kind::Block(&CLIENT_TLS), Def::Empty, "Client TLS, for `https` endpoints."),
@@ -148,9 +152,17 @@ pub(super) static MCP: Block = Block {
 
 static MCP_SERVER: Block = Block {
     name: "mcp.servers[]",
-    doc: "One MCP server: a set of equal endpoints, reached at `/mcp/{name}`. Unset policy keys come from `routing`.",
+    doc: "One MCP server, reached at `/mcp/{name}`: a set of equal endpoints, or a program. Unset policy keys come from `routing`.",
     keys: &[
         &[key("name", Kind::Text(Rule::ServerName), Def::Required, "Name in the path.")],
+        &[key(
+            "endpoints",
+            Kind::List { of: &ENDPOINTS, max: 1000, one: true },
+            Def::Empty,
+            "Equal addresses that speak Streamable HTTP. Either these or `command`.",
+        )],
+        COMMAND,
+        LINKS,
         UPSTREAM,
         &[
             key(
@@ -207,7 +219,7 @@ static MCP_SERVER: Block = Block {
         POLICY,
     ],
     scalar: None,
-    reserved: &["shared", "command"],
+    reserved: &[],
 };
 
 pub(super) static API: Block = Block {
@@ -224,6 +236,7 @@ pub(super) static API: Block = Block {
             ),
             key("strip_prefix", Kind::Bool, Def::Text("false"), "Remove the prefix before forwarding."),
         ],
+        API_ENDPOINTS,
         UPSTREAM,
         &[
             key(

@@ -1,5 +1,7 @@
 //! Routes, their endpoints and their policy.
 
+mod stdio;
+
 use super::{Check, Names, auth::route_auth};
 use crate::{
     Role,
@@ -37,6 +39,9 @@ pub(super) fn check(check: &mut Check<'_>) {
             check.unique("this name", &mut names, name, format!("{path}.name"), at);
         }
         endpoints(check, path, route);
+        if path.starts_with("mcp.") {
+            stdio::check(check, path, route);
+        }
         policy(check, path, route);
         credential(check, path, route);
         client_tls(check, path, route);
@@ -58,7 +63,8 @@ pub(super) fn all(root: &BlockVal) -> Vec<(String, &BlockVal)> {
 fn endpoints(check: &mut Check<'_>, path: &str, route: &BlockVal) {
     let list = route.list("endpoints");
     let path = format!("{path}.endpoints");
-    if list.is_empty() && route.mentions("endpoints") && !route.refused.contains("endpoints") {
+    let program = route.schema.key("command").is_some();
+    if list.is_empty() && !program && route.mentions("endpoints") && !route.refused.contains("endpoints") {
         check.error(&path, route.at_key("endpoints"), "needs at least one endpoint");
     }
     let mut urls = Names::new();
