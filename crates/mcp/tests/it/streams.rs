@@ -2,21 +2,13 @@
 
 use super::{
     gateway::{Gateway, Options, plain, replayable},
-    upstream::{Act, Seen, Step, Upstream, legacy},
+    upstream::{Act, Gate, Seen, Step, Upstream, done, legacy, progress},
     wait,
 };
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Notify;
-
-fn progress(n: u64) -> Value {
-    json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": "p", "progress": n}})
-}
-
-fn done(seen: &Seen) -> Value {
-    seen.result(json!({"done": true}))
-}
 
 #[tokio::test]
 async fn events_pass_in_order_with_ids_of_ours_and_a_priming_event() {
@@ -149,6 +141,38 @@ async fn a_server_that_pauses_its_stream_is_polled_by_the_client_and_goes_on() {
     let session = session.at(&other);
     let rest = session.get(events[0].id.as_deref()).await.follow().next().await.expect("the answer");
     assert_eq!(rest.message()["result"]["done"], true);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_server_is_asked_for_the_rest_finds_it_when_it_comes_back() {
+    let gate = Gate::closed();
+    let slow = Arc::clone(&gate);
+    let server =
+        Upstream::start(legacy("a", move |seen| match (&seen.method, seen.header("last-event-id")) {
+            (&Method::GET, Some("up-1")) => {
+                let answer = json!({"jsonrpc": "2.0", "id": 4, "result": {"done": true}});
+                Act::Behind(slow.enter(), Box::new(Act::Events(vec![Step::named("up-2", &answer)])))
+            }
+            (&Method::GET, _) => Act::Status(StatusCode::METHOD_NOT_ALLOWED),
+            _ => Act::Events(vec![Step::Raw("id: up-1\nretry: 300\ndata:\n\n".into())]),
+        }))
+        .await;
+    let gateway = plain(&[&server]);
+    let session = gateway.open("2025-11-25").await;
+    let paused = session.call(4, "tools/call", json!({"name": "t"})).await.events().await;
+    let place = paused[0].id.as_deref();
+    {
+        let reading = async { session.get(place).await.events().await };
+        tokio::select! {
+            events = reading => panic!("the server has said nothing yet: {events:?}"),
+            () = wait::until("the server is asked", || gate.inside() == 1) => {}
+        }
+    }
+    let back = session.get(place).await;
+    gate.open();
+    let rest = back.events().await;
+    assert_eq!(rest.last().map(|event| event.message()["result"]["done"].clone()), Some(json!(true)));
+    assert_eq!(server.saw("GET"), 1, "the server is asked once");
 }
 
 #[tokio::test]

@@ -2,21 +2,13 @@
 
 use super::{
     gateway::{Gateway, Options, pair, plain},
-    upstream::{Act, Seen, Step, Upstream, legacy},
+    upstream::{Act, Step, Upstream, done, legacy, progress},
     wait,
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Notify;
-
-fn progress(n: u64) -> Value {
-    json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": "p", "progress": n}})
-}
-
-fn done(seen: &Seen) -> Value {
-    seen.result(json!({"done": true}))
-}
 
 fn call() -> Value {
     json!({"name": "t"})

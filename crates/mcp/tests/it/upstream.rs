@@ -44,6 +44,16 @@ impl Seen {
     }
 }
 
+/// A progress notification.
+pub(crate) fn progress(n: u64) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": "p", "progress": n}})
+}
+
+/// The answer that ends a call.
+pub(crate) fn done(seen: &Seen) -> Value {
+    seen.result(json!({"done": true}))
+}
+
 /// A piece of a scripted event stream.
 #[derive(Clone)]
 pub(crate) enum Step {
