@@ -58,7 +58,7 @@ impl Uses {
         let rhythm = Rhythm::new(sessions.ttl);
         let part = sessions.max_entries.div_ceil(SHARDS);
         Arc::new(Self {
-            tables: (0..SHARDS).map(|_| Mutex::new(Table::new(rhythm, part))).collect(),
+            tables: (0..SHARDS).map(|_| Mutex::new(Table::new(rhythm, part, clock::now()))).collect(),
             rhythm,
             life: sessions.absolute_ttl,
             store: store.clone(),

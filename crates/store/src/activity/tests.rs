@@ -1,6 +1,8 @@
+use super::agenda::ROOM_MIN;
 use super::*;
 use crate::memory::Uses;
 use proptest::prelude::*;
+use std::collections::{BTreeSet, HashMap};
 
 const TTL: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -27,7 +29,7 @@ struct Replica {
 impl Replica {
     fn new(max: usize, now: Instant) -> Self {
         Self {
-            table: Table::new(Rhythm::new(TTL), max),
+            table: Table::new(Rhythm::new(TTL), max, now),
             store: Uses::new(max, TTL, now),
             ended: HashMap::new(),
         }
@@ -47,7 +49,7 @@ impl Replica {
 #[test]
 fn a_session_is_touched_when_it_becomes_quiet() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     assert!(table.used(id(1), start + DAY, ending, start));
     assert_eq!(table.next(), Some(start + SECOND));
     assert!(table.flush(9, start + SECOND / 2).is_empty());
@@ -65,7 +67,7 @@ fn a_session_is_touched_when_it_becomes_quiet() {
 #[test]
 fn a_busy_session_is_touched_every_sixteenth_of_its_ttl() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     let mut touches = Vec::new();
     let mut now = start;
     while now < start + TTL {
@@ -81,7 +83,7 @@ fn a_busy_session_is_touched_every_sixteenth_of_its_ttl() {
 #[test]
 fn the_absolute_end_comes_before_the_idle_one() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     table.used(id(1), start + 5 * SECOND, ending, start);
     assert_eq!(table.flush(9, start + SECOND)[0].due, 4 * SECOND);
 }
@@ -89,7 +91,7 @@ fn the_absolute_end_comes_before_the_idle_one() {
 #[test]
 fn what_did_not_arrive_and_what_may_be_lost_is_touched_again() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     table.used(id(1), start + DAY, ending, start);
     let touches = table.flush(9, start + SECOND);
     table.failed(touches, start + SECOND);
@@ -112,7 +114,7 @@ fn what_did_not_arrive_and_what_may_be_lost_is_touched_again() {
 fn a_touch_that_fails_for_longer_than_sessions_are_remembered_is_still_owed() {
     let start = Instant::now();
     let rhythm = Rhythm::new(TTL);
-    let mut table = Table::new(rhythm, 8);
+    let mut table = Table::new(rhythm, 8, start);
     table.used(id(1), start + DAY, ending, start);
     let mut now = start;
     while now < start + 2 * rhythm.remember {
@@ -127,7 +129,7 @@ fn a_touch_that_fails_for_longer_than_sessions_are_remembered_is_still_owed() {
 fn what_is_held_is_in_use_until_it_is_finished() {
     let start = Instant::now();
     let rhythm = Rhythm::new(TTL);
-    let mut table = Table::new(rhythm, 1);
+    let mut table = Table::new(rhythm, 1, start);
     assert!(table.begin(id(1), start + DAY, ending, start));
     assert!(table.begin(id(1), start + DAY, ending, start + SECOND), "a second stream");
     table.finish(id(1), start + 2 * SECOND);
@@ -154,7 +156,7 @@ fn what_is_held_is_in_use_until_it_is_finished() {
 #[test]
 fn what_the_store_gave_out_while_it_was_in_use_is_touched_at_once_with_its_ending() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     table.begin(id(1), start + DAY, ending, start);
     while table.flush(9, table.next().unwrap()).is_empty() {}
     let now = start + TTL;
@@ -168,7 +170,7 @@ fn what_the_store_gave_out_while_it_was_in_use_is_touched_at_once_with_its_endin
 #[test]
 fn a_replica_that_leaves_tells_all_that_it_owes() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 8);
+    let mut table = Table::new(Rhythm::new(TTL), 8, start);
     table.begin(id(1), start + DAY, ending, start);
     table.used(id(2), start + DAY, ending, start);
     table.used(id(3), start + DAY, ending, start);
@@ -187,7 +189,7 @@ fn a_replica_that_leaves_tells_all_that_it_owes() {
 #[test]
 fn a_full_table_forgets_what_owes_nothing_and_else_refuses() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 2);
+    let mut table = Table::new(Rhythm::new(TTL), 2, start);
     assert!(table.used(id(1), start + DAY, ending, start) && table.used(id(2), start + DAY, ending, start));
     assert!(!table.used(id(3), start + DAY, ending, start));
     assert_eq!(table.flush(1, start + SECOND).len(), 1);
@@ -240,7 +242,7 @@ proptest! {
     ) {
         let start = Instant::now();
         let rhythm = Rhythm::new(TTL);
-        let mut table = Table::new(rhythm, 3);
+        let mut table = Table::new(rhythm, 3, start);
         let mut now = start;
         let mut reported: HashMap<SessionId, Instant> = HashMap::new();
         let mut used: HashMap<SessionId, Instant> = HashMap::new();
@@ -284,7 +286,7 @@ proptest! {
                     }
                 }
             }
-            prop_assert!(table.len() <= 3 && table.looks.len() == table.len());
+            prop_assert!(table.len() <= 3 && table.sessions.is_sound());
         }
         for session in held {
             table.finish(session, now);
@@ -306,14 +308,14 @@ proptest! {
 #[test]
 fn a_crowd_that_has_gone_leaves_no_room_behind() {
     let start = Instant::now();
-    let mut table = Table::new(Rhythm::new(TTL), 100_000);
+    let mut table = Table::new(Rhythm::new(TTL), 100_000, start);
     for number in 0..20_000 {
         assert!(table.used(id(number), start + DAY, ending, start));
     }
-    assert!(table.sessions.capacity() >= 20_000);
+    assert!(table.sessions.room() >= 20_000);
     let told = table.flush(100_000, start + 2 * SECOND);
     assert_eq!(told.len(), 20_000);
     assert_eq!(table.flush(100_000, start + Rhythm::new(TTL).remember), []);
     assert!(table.is_empty());
-    assert!(table.sessions.capacity() <= ROOM_MIN, "room for {}", table.sessions.capacity());
+    assert!(table.sessions.room() <= ROOM_MIN, "room for {}", table.sessions.room());
 }

@@ -2,12 +2,10 @@
 
 use super::{Memory, ready};
 use crate::StoreError;
+use crate::activity::{Agenda, Clock, Tick};
 use crate::seam::{Activity, Answer, Due, ENTRY_BYTES_MAX, LastUsed, SessionId, Touch, limits};
 use bytes::Bytes;
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// What is known of each session.
 pub(crate) struct Uses {
@@ -15,57 +13,55 @@ pub(crate) struct Uses {
     ttl: Duration,
     /// Since when no session was left out.
     complete_since: Instant,
-    sessions: HashMap<SessionId, Use>,
-    due: BTreeSet<(Instant, SessionId)>,
+    clock: Clock,
+    /// Each with its end.
+    sessions: Agenda<Use>,
 }
 
 struct Use {
-    /// Behind the clock's beginning on a machine that has just started: then the beginning.
-    used: Instant,
-    due: Instant,
-    ending: Option<Bytes>,
+    used: Tick,
+    /// Exactly as long as it is: a session keeps it for all its life.
+    ending: Option<Box<[u8]>>,
 }
 
 impl Uses {
     pub(crate) fn new(max: usize, ttl: Duration, now: Instant) -> Self {
-        Self { max, ttl, complete_since: now, sessions: HashMap::new(), due: BTreeSet::new() }
+        Self { max, ttl, complete_since: now, clock: Clock::new(now), sessions: Agenda::default() }
     }
 
-    pub(crate) fn touch(&mut self, touch: &Touch, now: Instant) {
-        let used = now.checked_sub(touch.idle).unwrap_or(now);
-        let due = now + touch.due;
-        if let Some(known) = self.sessions.get_mut(&touch.session) {
-            if touch.ending.is_some() {
-                known.ending.clone_from(&touch.ending);
-            }
+    pub(crate) fn touch(&mut self, touch: &Touch, at: Instant) {
+        let now = self.clock.tick(at);
+        let (used, due) = (now.before(touch.idle), now.after(touch.due));
+        let ending = touch.ending.as_deref().map(Box::from);
+        if let Some(known) = self.sessions.get_mut(touch.session) {
+            known.ending = ending.or(known.ending.take());
             if used >= known.used {
-                self.due.remove(&(known.due, touch.session));
-                self.due.insert((due, touch.session));
-                (known.used, known.due) = (used, due);
+                known.used = used;
+                self.sessions.set(touch.session, due);
             }
             return;
         }
-        if self.sessions.len() >= self.max {
+        if self.sessions.len() >= self.max || self.sessions.is_full() {
             // Absence says nothing any more.
-            self.complete_since = now;
+            self.complete_since = at;
             return;
         }
-        self.due.insert((due, touch.session));
-        self.sessions.insert(touch.session, Use { used, due, ending: touch.ending.clone() });
+        self.sessions.insert(touch.session, due, Use { used, ending });
     }
 
     fn last_used(&self, session: SessionId, now: Instant) -> LastUsed {
-        match self.sessions.get(&session) {
-            Some(known) => LastUsed::Ago(now.saturating_duration_since(known.used)),
+        match self.sessions.get(session) {
+            Some(known) => LastUsed::Ago(self.clock.tick(now).since(known.used)),
             None if now.saturating_duration_since(self.complete_since) < self.ttl => LastUsed::Unknown,
             None => LastUsed::Idle,
         }
     }
 
     pub(crate) fn due(&mut self, limit: usize, now: Instant) -> Vec<Due> {
+        let now = self.clock.tick(now);
         let mut ended = Vec::new();
         while ended.len() < limit
-            && let Some((due, session)) = self.due.first().copied()
+            && let Some((due, session)) = self.sessions.first()
             && due <= now
         {
             ended.push(Due { session, ending: self.end(session) });
@@ -74,9 +70,7 @@ impl Uses {
     }
 
     fn end(&mut self, session: SessionId) -> Option<Bytes> {
-        let known = self.sessions.remove(&session)?;
-        self.due.remove(&(known.due, session));
-        known.ending
+        self.sessions.remove(session)?.ending.map(Bytes::from)
     }
 }
 
