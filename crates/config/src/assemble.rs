@@ -9,7 +9,8 @@ mod routing;
 
 use crate::{
     model::{
-        AccessLog, Api, Command, Config, Links, LogFormat, Logging, Mcp, McpServer, Metrics, Observability,
+        AccessLog, Api, Command, Config, Conversations, Links, LogFormat, Logging, Mcp, McpServer, Metrics,
+        Observability, SseFront, StdioFront, WebSocketFront,
     },
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
@@ -146,6 +147,14 @@ fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
     Ok(assemble!(block => Mcp {
         path, public_url, allowed_origins, allowed_hosts, max_message_bytes, max_response_bytes,
         response_bytes_total, max_depth, max_batch, keep_alive;
+        conversations: assemble!(block.inner("conversations")? => Conversations {
+            max, max_in_flight, max_in_flight_bytes, max_queued_bytes, write_timeout
+        }),
+        sse: assemble!(block.inner("sse")? => SseFront { enabled, path, messages_path }),
+        websocket: assemble!(block.inner("websocket")? => WebSocketFront {
+            enabled, require_subprotocol, ping_interval
+        }),
+        stdio: assemble!(block.inner("stdio")? => StdioFront { server, subject, tenant, scopes }),
         servers: block.blocks("servers").map(|(_, server)| self::server(server)).collect::<Result<_, _>>()?
     }))
 }

@@ -1,6 +1,8 @@
 //! MCP servers.
 
-use crate::{ByteSize, RouteAuth, Secret, Upstream, UpstreamAuth};
+use crate::{
+    ByteSize, Conversations, RouteAuth, Secret, SseFront, StdioFront, Upstream, UpstreamAuth, WebSocketFront,
+};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// `mcp`.
@@ -26,6 +28,14 @@ pub struct Mcp {
     pub max_batch: usize,
     /// Comment line on an idle stream. Default 15s.
     pub keep_alive: Duration,
+    /// Limits of the connections of clients that do not speak Streamable HTTP.
+    pub conversations: Conversations,
+    /// Clients of HTTP+SSE.
+    pub sse: SseFront,
+    /// Clients of WebSocket.
+    pub websocket: WebSocketFront,
+    /// The client of `serve --stdio`.
+    pub stdio: StdioFront,
     /// Servers.
     pub servers: Vec<McpServer>,
 }

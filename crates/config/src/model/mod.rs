@@ -1,6 +1,7 @@
 //! The canonical form of a configuration: every alias resolved, every default filled in.
 
 mod auth;
+mod fronts;
 mod ha;
 mod listener;
 mod mcp;
@@ -9,6 +10,7 @@ mod redis;
 mod routing;
 
 pub use auth::*;
+pub use fronts::*;
 pub use ha::*;
 pub use listener::*;
 pub use mcp::*;

@@ -1,11 +1,13 @@
 //! MCP servers and plain HTTP routes.
 
+mod fronts;
 mod stdio;
 
 use super::{
     Block, DAY, Def, HOUR, Key, Kind, SECOND, Word, auth::ROUTE_AUTH, int, key, kib, mib, routing::POLICY,
     rules::Rule, seconds,
 };
+use fronts::FRONTS;
 use stdio::{COMMAND, LINKS};
 
 const API_ENDPOINTS: &[Key] = &[key(
@@ -93,59 +95,67 @@ static CLIENT_TLS: Block = Block {
 pub(super) static MCP: Block = Block {
     name: "mcp",
     doc: "MCP servers and what holds for all of them.",
-    keys: &[&[
-        key("path", Kind::Text(Rule::Prefix), Def::Text("/mcp"), "Path of the endpoints: `/mcp/{server}`."),
-        key(
-            "public_url",
-            Kind::Text(Rule::Origin),
-            Def::None,
-            "Public origin, for RFC 9728 metadata. Needed when a server has `auth`.",
-        ),
-        key(
-            "allowed_origins",
-            Kind::List { of: &Kind::Text(Rule::Origin), max: 1000, one: true },
-            Def::Empty,
-            "`Origin` values allowed besides none and same host.",
-        ),
-        key(
-            "allowed_hosts",
-            Kind::List { of: &Kind::Text(Rule::Authority), max: 1000, one: true },
-            Def::Empty,
-            "`Host` values allowed besides a loopback listener's own.",
-        ),
-        key(
-            "max_message_bytes",
-            Kind::Size { min: kib(1), max: mib(1024) },
-            Def::Text("4MiB"),
-            "Largest JSON-RPC message of a client.",
-        ),
-        key(
-            "max_response_bytes",
-            Kind::Size { min: kib(1), max: mib(4096) },
-            Def::Text("64MiB"),
-            "Largest JSON-RPC message of a server.",
-        ),
-        key(
-            "response_bytes_total",
-            Kind::Size { min: kib(1), max: 1 << 40 },
-            Def::Text("256MiB"),
-            "Memory for all JSON answers that are being read whole; one that finds no room ends with 503.",
-        ),
-        key("max_depth", int(8, 1024), Def::Text("128"), "Deepest JSON nesting."),
-        key("max_batch", int(1, 10_000), Def::Text("100"), "Messages in one batch."),
-        key(
-            "keep_alive",
-            seconds(SECOND, HOUR),
-            Def::Text("15s"),
-            "A comment line goes out on a stream idle for this long.",
-        ),
-        key(
-            "servers",
-            Kind::List { of: &Kind::Block(&MCP_SERVER), max: 1000, one: false },
-            Def::Empty,
-            "The servers.",
-        ),
-    ]],
+    keys: &[
+        &[
+            key(
+                "path",
+                Kind::Text(Rule::Prefix),
+                Def::Text("/mcp"),
+                "Path of the endpoints: `/mcp/{server}`.",
+            ),
+            key(
+                "public_url",
+                Kind::Text(Rule::Origin),
+                Def::None,
+                "Public origin, for RFC 9728 metadata. Needed when a server has `auth`.",
+            ),
+            key(
+                "allowed_origins",
+                Kind::List { of: &Kind::Text(Rule::Origin), max: 1000, one: true },
+                Def::Empty,
+                "`Origin` values allowed besides none and same host.",
+            ),
+            key(
+                "allowed_hosts",
+                Kind::List { of: &Kind::Text(Rule::Authority), max: 1000, one: true },
+                Def::Empty,
+                "`Host` values allowed besides a loopback listener's own.",
+            ),
+            key(
+                "max_message_bytes",
+                Kind::Size { min: kib(1), max: mib(1024) },
+                Def::Text("4MiB"),
+                "Largest JSON-RPC message of a client.",
+            ),
+            key(
+                "max_response_bytes",
+                Kind::Size { min: kib(1), max: mib(4096) },
+                Def::Text("64MiB"),
+                "Largest JSON-RPC message of a server.",
+            ),
+            key(
+                "response_bytes_total",
+                Kind::Size { min: kib(1), max: 1 << 40 },
+                Def::Text("256MiB"),
+                "Memory for all JSON answers that are being read whole; one that finds no room ends with 503.",
+            ),
+            key("max_depth", int(8, 1024), Def::Text("128"), "Deepest JSON nesting."),
+            key("max_batch", int(1, 10_000), Def::Text("100"), "Messages in one batch."),
+            key(
+                "keep_alive",
+                seconds(SECOND, HOUR),
+                Def::Text("15s"),
+                "A comment line goes out on a stream idle for this long.",
+            ),
+            key(
+                "servers",
+                Kind::List { of: &Kind::Block(&MCP_SERVER), max: 1000, one: false },
+                Def::Empty,
+                "The servers.",
+            ),
+        ],
+        FRONTS,
+    ],
     scalar: None,
     reserved: &["federation"],
 };
