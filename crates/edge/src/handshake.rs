@@ -3,8 +3,8 @@
 //! A handshake is the dearest thing a stranger can ask for. When a replica dies its clients come to the others at the same
 //! moment: their handshakes take turns, so that connections which are open already are answered in between.
 
-use crate::{HttpVersion, TlsInfo, Turns, cell::ConnectionCell, tls::suite_name, turns::Counted};
-use holdfast_telemetry::EdgeMetrics;
+use crate::{HttpVersion, TlsInfo, Turns, cell::ConnectionCell, tls::suite_name};
+use holdfast_telemetry::{EdgeMetrics, UnderWay};
 use rustls::{ServerConfig, server::Acceptor};
 use std::{
     io,
@@ -28,7 +28,7 @@ pub(crate) async fn handshake(
     cell.queued.store(true, Relaxed);
     let turn = turns.take(&metrics.handshakes_waiting).await;
     cell.queued.store(false, Relaxed);
-    let under_way = Counted::new(&metrics.handshakes_open);
+    let under_way = UnderWay::new(&metrics.handshakes_open);
     let stream = hello.into_stream(config).await?;
     drop((under_way, turn));
     metrics.handshakes.inc();

@@ -1,6 +1,6 @@
 //! Turns: how many may do something at once. The others wait in the order they came.
 
-use holdfast_telemetry::metrics::Gauge;
+use holdfast_telemetry::{Gauge, UnderWay};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,7 +61,7 @@ impl Turns {
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             return Turn { turns: Arc::clone(self), place: Some(place), waited: false };
         }
-        let _counted = Counted::new(waiting);
+        let _counted = UnderWay::new(waiting);
         // Never closed, so it ends with a place.
         let place = places.acquire_owned().await.ok();
         Turn { turns: Arc::clone(self), place, waited: true }
@@ -86,22 +86,6 @@ impl Drop for Turn {
             }
             place => drop(place),
         }
-    }
-}
-
-/// One more in a gauge, for as long as it lives.
-pub(crate) struct Counted<'a>(&'a Gauge);
-
-impl<'a> Counted<'a> {
-    pub(crate) fn new(gauge: &'a Gauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::limits::Place;
 use bytes::Bytes;
-use holdfast_telemetry::{Counter, Gauge};
+use holdfast_telemetry::Counter;
+pub(crate) use holdfast_telemetry::UnderWay;
 use holdfast_upstream::{BoxError, BoxedBody};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -13,23 +14,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-
-/// Counts something under way for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct UnderWay(Gauge);
-
-impl UnderWay {
-    pub(crate) fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// The answer broke off: the owner died, its connection was lost, or its own source failed. What came before is whole, the rest is
 /// not known.

@@ -21,5 +21,5 @@ pub use logging::{LogControl, init_logging};
 pub use metrics::{
     ConfigMetrics, Counter, EdgeMetrics, EndpointMetrics, Gauge, Histogram, McpMetrics, PeerMetrics,
     Registry, RouteMetrics, StoreConnect, StoreDetour, StoreLinkMetrics, StoreMetrics, StorePart,
-    StoreResult, StoreServerMetrics, StoreValue, UpstreamMetrics,
+    StoreResult, StoreServerMetrics, StoreValue, UnderWay, UpstreamMetrics,
 };

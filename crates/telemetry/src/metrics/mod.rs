@@ -9,6 +9,7 @@ mod edge;
 mod expiry;
 mod histogram;
 mod label;
+mod links;
 mod mcp;
 mod peers;
 mod reference;
@@ -17,6 +18,7 @@ mod route;
 mod store;
 mod store_link;
 mod table;
+mod under_way;
 mod upstream;
 
 pub use config::{ConfigMetrics, ReloadResult};
@@ -27,6 +29,7 @@ pub use edge::{
 pub use expiry::{ExpiryMetrics, LastUse, SessionEnd, Touched};
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
+pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};
 pub use mcp::{
     JournalRead, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal,
     StreamKind,
@@ -39,6 +42,7 @@ pub use route::{CodeClass, RouteMetrics};
 pub use store::{StoreMetrics, StorePart, StoreResult, StoreValue};
 pub use store_link::{StoreConnect, StoreDetour, StoreLinkMetrics, StoreServerMetrics};
 pub use table::{Definition, Kind, Metric, Unit};
+pub use under_way::UnderWay;
 pub use upstream::{
     AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult,
     RetryBudgetLabel, Unroutable, UpstreamMetrics,
