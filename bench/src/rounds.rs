@@ -169,20 +169,21 @@ pub(crate) fn alternate(
     Ok(())
 }
 
-fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) -> Result<(), Error> {
+/// A table of proxies, empty yet; `ratios` are the columns that compare their CPU with that of others.
+pub(crate) fn table(ratios: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header([
-        "proxy",
-        "CPU us/request",
-        "x nginx",
-        "x blind",
-        "req/s",
-        "p50 us",
-        "p99 us",
-        "RSS MiB",
-        "errors",
-    ]);
+    let before = ["proxy", "CPU us/request"];
+    let behind = ["req/s", "p50 us", "p99 us", "RSS MiB", "errors"];
+    table.set_header(before.iter().chain(ratios).chain(&behind));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) -> Result<(), Error> {
+    let mut table = table(&["x nginx", "x blind"]);
     let mut objects = Vec::new();
     for row in rows {
         let suffix = row.label.split_once(" (").map_or(String::new(), |(_, rest)| format!(" ({rest}"));
@@ -212,11 +213,6 @@ fn print(title: &str, options: &Options, processes: &[Process], rows: &[Row]) ->
         objects
             .push(serde_json::json!({ "proxy": row.label, "cpu_us": cpu, "x_nginx": nginx, "x_blind": blind,
             "per_second": rate, "p50_us": p50, "p99_us": p99, "rss_mib": mib, "errors": errors }));
-    }
-    for column in 1..=8 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     let mut out = std::io::stdout();
     if options.json {

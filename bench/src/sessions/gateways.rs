@@ -7,7 +7,7 @@ use crate::{
     process::{Process, free_address},
     rounds::{self, Options, Row, median},
 };
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use holdfast_test_servers::{Options as ServerOptions, Server};
 use serde_json::json;
 use std::{
@@ -106,18 +106,7 @@ impl Setting {
     }
 
     fn show(&self, rows: &[Row]) -> Rows {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED);
-        table.set_header([
-            "proxy",
-            "CPU us/request",
-            "x blind",
-            "req/s",
-            "p50 us",
-            "p99 us",
-            "RSS MiB",
-            "errors",
-        ]);
+        let mut table = rounds::table(&["x blind"]);
         let mut objects = Vec::new();
         for (index, row) in rows.iter().enumerate() {
             let of = |get: fn(&rounds::Sample) -> f64| median(row.samples.iter().map(get));
@@ -137,11 +126,6 @@ impl Setting {
             ]);
             objects.push(json!({ "proxy": row.label, "cpu_us": cpu, "x_blind": blind, "per_second": rate,
                 "p50_us": p50, "p99_us": p99, "rss_mib": mib, "errors": errors }));
-        }
-        for column in 1..=7 {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
         }
         Rows { table, objects }
     }
