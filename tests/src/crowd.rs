@@ -3,6 +3,7 @@
 use crate::{
     Error, Result,
     client::{Broken, Caller, Reply},
+    fixture::Fixture,
     load::{Stop, Tally},
     mcp::{Client, Era, Failure},
     wait,
@@ -41,6 +42,23 @@ impl Target {
     pub fn gateway(address: SocketAddr) -> Self {
         let (mcp, plain) = ("/mcp/tools".to_owned(), "/plain".to_owned());
         Self { address, mcp, plain, source: None, pause: Duration::ZERO }
+    }
+
+    /// Configuration of a gateway that [`Target::gateway`] finds: both processes are behind both routes.
+    pub fn routes([one, two]: [&Fixture; 2]) -> String {
+        format!(
+            "\
+mcp:
+  servers:
+    - {{name: tools, session: replayable, endpoints: [{}, {}]}}
+apis:
+  - {{name: plain, path_prefix: /plain, endpoints: ['http://{}', 'http://{}']}}
+",
+            one.mcp(),
+            two.mcp(),
+            one.address(),
+            two.address()
+        )
     }
 
     /// The same, by clients that pause.

@@ -8,6 +8,8 @@ use crate::{
     streaming::{Story, Streaming},
 };
 use std::{
+    collections::BTreeMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -60,6 +62,90 @@ impl Counts {
     /// All streams so far.
     pub fn streams(&self) -> Vec<Told> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A stream that ended without its answer.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Of which session.
+    pub session: usize,
+    /// How it ended.
+    pub kind: String,
+    /// Events that came.
+    pub events: usize,
+    /// Whether it was under way where somebody died.
+    pub met: bool,
+}
+
+/// Stories of streams, judged.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Those that came to their answer.
+    pub whole: usize,
+    /// Of these, those that were taken up again.
+    pub resumed: usize,
+    /// Events that came more than once, or not in order.
+    pub repeated: usize,
+    /// Events of those that came to their answer which never came.
+    pub missing: u64,
+    /// Events of any of them that never came, before one that came.
+    pub gaps: u64,
+    /// Events without an id: the answer when they could not be logged in time.
+    pub unnamed: usize,
+    /// Those that came to no answer.
+    pub lost: Vec<Lost>,
+}
+
+impl Streams {
+    /// Judges streams that count up to `count_to`; `met` says whether a stream was under way where somebody died.
+    pub fn judge(counts: &Counts, count_to: u64, met: impl Fn(&Told) -> bool) -> Self {
+        let mut streams = Self::default();
+        for told in counts.streams() {
+            let story = &told.story;
+            streams.repeated += story.repeated();
+            streams.gaps += story.missing();
+            streams.unnamed += story.told.iter().filter(|(_, named)| !named).count();
+            if story.answer == Some(Ok(count_to.to_string())) {
+                streams.whole += 1;
+                streams.missing +=
+                    story.missing() + (count_to - story.told.last().map_or(0, |(last, _)| *last));
+                streams.resumed += usize::from(story.resumed > 0);
+                continue;
+            }
+            let kind = match (&story.answer, &story.lost) {
+                (Some(Err(code)), _) => format!("error {code}"),
+                (answer, lost) => format!("{answer:?} {lost:?}"),
+            };
+            let (session, events) = (told.session, story.told.len());
+            streams.lost.push(Lost { session, kind, events, met: met(&told) });
+        }
+        streams
+    }
+
+    /// Those that were lost though nobody died where they were under way.
+    pub fn innocent(&self) -> Vec<&Lost> {
+        self.lost.iter().filter(|lost| !lost.met).collect()
+    }
+}
+
+impl fmt::Display for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { whole, resumed, repeated, missing, unnamed, lost, .. } = self;
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        for lost in lost.iter().filter(|lost| lost.met) {
+            *kinds.entry(&lost.kind).or_default() += 1;
+        }
+        write!(
+            f,
+            "{whole} streams whole, {resumed} of them taken up again, {repeated} events repeated, {missing} missing, "
+        )?;
+        write!(f, "{unnamed} without an id; ")?;
+        let (met, innocent) = (kinds.values().sum::<usize>(), self.innocent().len());
+        write!(
+            f,
+            "{met} streams were under way where somebody died {kinds:?}, {innocent} were lost otherwise"
+        )
     }
 }
 

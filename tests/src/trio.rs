@@ -9,14 +9,11 @@ use crate::{
     load,
     mcp::{Client, Era},
     replicas::Replicas,
-    sessions::{Counts, Plan, Sessions},
+    sessions::{Counts, Plan, Sessions, Streams, Told},
     soak, wait,
 };
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// MCP servers die more often here than in the world: one that is back is used again at once.
 const FORGIVING: &str = "\
@@ -82,7 +79,7 @@ impl Trio {
     pub async fn start(configs: impl Fn(usize, Config) -> Config) -> Result<Self> {
         let (one, two) =
             tokio::try_join!(Fixture::start(Options::named("one")), Fixture::start(Options::named("two")))?;
-        let routes = Config::default().root(&routes(&[&one, &two]));
+        let routes = Config::default().root(FORGIVING).root(&Target::routes([&one, &two]));
         let replicas = Replicas::start((0..3).map(|index| configs(index, routes.clone())).collect()).await?;
         let plan = Plan {
             address: replicas.address(),
@@ -150,7 +147,8 @@ impl Trio {
         let Self { replicas, sessions, crowd, deaths, servers: _servers, dead: _ } = self;
         let (counts, tallies) = (sessions.finish(END).await?, crowd.finish().await?);
         load::print(title, &[&counts.lists, &counts.lost, &tallies.modern, &tallies.plain]);
-        let streams = Streams::judge(&counts, &deaths);
+        let met = |told: &Told| deaths.iter().any(|death| death.met(told.began, told.ended));
+        let streams = Streams::judge(&counts, COUNT_TO, met);
         let story = story(&replicas).await?;
         println!("{streams}");
         let Sum { good, bad } = sum(&counts, &tallies);
@@ -164,7 +162,8 @@ impl Trio {
         );
         let failed = [&counts.lists, &tallies.modern, &tallies.plain].map(load::Tally::failures).concat();
         assert!(bad == 0, "{bad} requests failed: {failed:#?}\n{story}");
-        assert!(streams.guilty.is_empty(), "{:#?}\n{story}", streams.guilty);
+        let innocent = streams.innocent();
+        assert!(innocent.is_empty(), "{innocent:#?}\n{story}");
         assert_eq!((streams.repeated, streams.missing), (0, 0), "events came twice or never");
         assert!(good > 0 && streams.whole > 0, "nothing happened");
         Ok(())
@@ -190,80 +189,7 @@ fn all_used(status: &Value) -> bool {
     endpoints.all(|endpoint| endpoint["breaker"] == "closed" && endpoint["health"] == "healthy")
 }
 
-fn routes(servers: &[&Fixture; 2]) -> String {
-    let [one, two] = servers;
-    format!(
-        "\
-{FORGIVING}mcp:
-  servers:
-    - {{name: tools, session: replayable, endpoints: [{}, {}]}}
-apis:
-  - {{name: plain, path_prefix: /plain, endpoints: ['http://{}', 'http://{}']}}
-",
-        one.mcp(),
-        two.mcp(),
-        one.address(),
-        two.address()
-    )
-}
-
 fn sum(counts: &Counts, tallies: &Tallies) -> Sum {
     let all = [&counts.lists, &tallies.modern, &tallies.plain];
     Sum { good: all.iter().map(|tally| tally.good()).sum(), bad: all.iter().map(|tally| tally.bad()).sum() }
-}
-
-/// Stories of streams, counted.
-#[derive(Debug, Default)]
-struct Streams {
-    whole: usize,
-    resumed: usize,
-    repeated: usize,
-    missing: u64,
-    /// Events without an id: the answer when they could not be logged in time.
-    unnamed: usize,
-    /// What became of those that were in flight at an MCP server which died.
-    in_flight: BTreeMap<String, usize>,
-    /// Those that failed without such a reason.
-    guilty: Vec<String>,
-}
-
-impl Streams {
-    fn judge(counts: &Counts, deaths: &[Death]) -> Self {
-        let mut streams = Self::default();
-        for told in counts.streams() {
-            let story = &told.story;
-            streams.repeated += story.repeated();
-            streams.unnamed += story.told.iter().filter(|(_, named)| !named).count();
-            if story.answer == Some(Ok(COUNT_TO.to_string())) {
-                streams.whole += 1;
-                streams.missing +=
-                    story.missing() + (COUNT_TO - story.told.last().map_or(0, |(last, _)| *last));
-                streams.resumed += usize::from(story.resumed > 0);
-                continue;
-            }
-            let kind = match (&story.answer, &story.lost) {
-                (Some(Err(code)), _) => format!("error {code}"),
-                (answer, lost) => format!("{answer:?} {lost:?}"),
-            };
-            if deaths.iter().any(|death| death.met(told.began, told.ended)) {
-                *streams.in_flight.entry(kind).or_default() += 1;
-            } else {
-                streams.guilty.push(format!(
-                    "session {}: {kind} after {} events",
-                    told.session,
-                    story.told.len()
-                ));
-            }
-        }
-        streams
-    }
-}
-
-impl std::fmt::Display for Streams {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { whole, resumed, unnamed, in_flight, guilty, .. } = self;
-        write!(f, "{whole} streams whole, {resumed} of them resumed, {unnamed} events without an id, ")?;
-        let dead: usize = in_flight.values().sum();
-        write!(f, "{dead} in flight at an MCP server that died {in_flight:?}, {} failed", guilty.len())
-    }
 }

@@ -65,19 +65,7 @@ async fn start(journal: &Path) -> Result<(Gateway, [Fixture; 2])> {
         Fixture::start(Options::named("one").with_journal(journal)),
         Fixture::start(Options::named("two").with_journal(journal))
     )?;
-    let config = Config::default().root(&format!(
-        "\
-mcp:
-  servers:
-    - {{name: tools, session: replayable, endpoints: [{}, {}]}}
-apis:
-  - {{name: plain, path_prefix: /plain, endpoints: ['http://{}', 'http://{}']}}
-",
-        one.mcp(),
-        two.mcp(),
-        one.address(),
-        two.address()
-    ));
+    let config = Config::default().root(&Target::routes([&one, &two]));
     Ok((Gateway::start(&config).await?, [one, two]))
 }
 

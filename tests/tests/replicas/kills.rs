@@ -11,7 +11,7 @@ use holdfast_tests::{
     load::{self, Tally},
     replicas::{Kill, Replicas},
     sdk::SdkClients,
-    sessions::{Counts, Plan, Sessions},
+    sessions::{Counts, Plan, Sessions, Streams, Told},
     sharing, soak,
 };
 use std::time::Duration;
@@ -41,49 +41,6 @@ async fn strike(replicas: &mut Replicas, kills: usize, every: Duration) -> Resul
     }
     beat.tick().await;
     Ok(done)
-}
-
-/// Stories of streams, counted.
-#[derive(Debug, Default)]
-struct Streams {
-    whole: usize,
-    resumed: usize,
-    repeated: usize,
-    missing: u64,
-    unnamed: usize,
-    /// Numbers that never came, before one that came.
-    gaps: u64,
-    lost: Vec<String>,
-    innocent: Vec<String>,
-}
-
-fn judge(counts: &Counts, kills: &[Kill], count_to: u64) -> Streams {
-    let mut streams = Streams::default();
-    for told in counts.streams() {
-        let story = &told.story;
-        streams.repeated += story.repeated();
-        streams.gaps += story.missing();
-        streams.unnamed += story.told.iter().filter(|(_, named)| !named).count();
-        let answered = story.answer == Some(Ok(count_to.to_string()));
-        if answered {
-            streams.whole += 1;
-            streams.missing += story.missing() + (count_to - story.told.last().map_or(0, |(last, _)| *last));
-            streams.resumed += usize::from(story.resumed > 0);
-            continue;
-        }
-        let line = format!(
-            "session {}: {:?} {:?} after {} events",
-            told.session,
-            story.answer,
-            story.lost,
-            story.told.len()
-        );
-        if !kills.iter().any(|kill| kill.met(told.began, told.ended)) {
-            streams.innocent.push(line.clone());
-        }
-        streams.lost.push(line);
-    }
-    streams
 }
 
 /// Failures that no kill explains.
@@ -167,19 +124,14 @@ async fn survive(name: &str, shared: &[String]) -> Result<Verdict> {
     assert!(unmet.is_empty(), "requests failed that no kill met: {unmet:#?}\n{}", replicas.logs());
     let silent: Vec<&str> = all.iter().filter(|tally| tally.good() < 20).map(|tally| tally.name()).collect();
     assert!(silent.is_empty(), "these did not go on: {silent:?}\n{}", replicas.logs());
-    let verdict =
-        Verdict { named: judge(&counts, &kills, COUNT_TO), unnamed: judge(&bare, &kills, COUNT_TO) };
+    let met = |told: &Told| kills.iter().any(|kill| kill.met(told.began, told.ended));
+    let judge = |counts: &Counts| Streams::judge(counts, COUNT_TO, met);
+    let verdict = Verdict { named: judge(&counts), unnamed: judge(&bare) };
     for (kind, streams) in [("named", &verdict.named), ("unnamed", &verdict.unnamed)] {
         println!("streams of the server with {kind} events: {streams:#?}");
-        load::total(&format!(
-            "{name}, streams with {kind} events: {} whole, {} of them taken up again, {} repeated, {} missing, {} ended by a kill",
-            streams.whole,
-            streams.resumed,
-            streams.repeated,
-            streams.missing,
-            streams.lost.len()
-        ));
-        assert!(streams.innocent.is_empty(), "{:#?}\n{}", streams.innocent, replicas.logs());
+        load::total(&format!("{name}, streams with {kind} events: {streams}"));
+        let innocent = streams.innocent();
+        assert!(innocent.is_empty(), "{innocent:#?}\n{}", replicas.logs());
         assert_eq!(
             (streams.repeated, streams.missing),
             (0, 0),
