@@ -5,6 +5,7 @@
 
 mod clocks;
 mod cluster;
+mod relay;
 mod scene;
 mod sentinel;
 mod single;

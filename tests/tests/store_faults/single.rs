@@ -2,6 +2,7 @@
 
 use crate::{
     hold,
+    relay::Relay,
     scene::{Scene, Shows},
 };
 use holdfast_test_servers::{Options, Proxy, Server, Value};
@@ -84,7 +85,8 @@ async fn alone_a_single_server_loses_values_or_returns_other_ones() -> Result {
 async fn alone_the_way_to_a_single_server_is_slow_or_broken() -> Result {
     let redis = server()?;
     let proxy = Proxy::start(redis.port())?;
-    let mut scene = Scene::start("single Redis, far away", &at(&proxy.address())).await?;
+    let relay = Relay::start(proxy.address().parse()?).await?;
+    let mut scene = Scene::start("single Redis, far away", &at(&relay.address().to_string())).await?;
     let mut fault = scene
         .strike("200 ms slow", Shows::Yes, || {
             proxy.delay(SLOW);
@@ -111,14 +113,24 @@ async fn alone_the_way_to_a_single_server_is_slow_or_broken() -> Result {
             Ok(())
         })
         .await?;
-    let fault = scene.strike("reset ten times a second", Shows::No, || Ok(())).await?;
+    hit(&mut scene, "closed ten times a second", || proxy.cut()).await?;
+    let before = relay.done();
+    hit(&mut scene, "reset ten times a second", || relay.reset()).await?;
+    println!("{} connections were reset", relay.done() - before);
+    assert!(relay.done() > before, "no connection was reset");
+    scene.finish().await
+}
+
+/// A fault that hits ten times a second.
+async fn hit(scene: &mut Scene, name: &str, blow: impl Fn()) -> Result {
+    let fault = scene.strike(name, Shows::No, || Ok(())).await?;
     let mut beat = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..hold(1500, 30).as_millis() / 100 {
         beat.tick().await;
-        proxy.cut();
+        blow();
     }
     scene.lift(fault, Duration::ZERO, || Ok(())).await?;
-    scene.finish().await
+    Ok(())
 }
 
 fn commands(redis: &Server, all: &[&[&str]]) -> Result {
