@@ -1,6 +1,9 @@
 //! `tools/call` with a session: through a gateway alone, through one with a Redis, and through a proxy that looks at nothing.
 
-use super::figures::{Budget, Figures};
+use super::{
+    figures::{Budget, Figures},
+    gateway::PATH,
+};
 use crate::{
     Error,
     peers::{self, Peer},
@@ -17,8 +20,6 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Where the gateways serve the server of the bench.
-pub(crate) const PATH: &str = "/mcp/bench";
 const BLIND: usize = 0;
 const ALONE: usize = 1;
 const WITH_REDIS: usize = 2;
@@ -33,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Everything that runs.
 pub(crate) struct Setting {
     processes: Vec<Process>,
-    pub(crate) redis: Server,
+    redis: Server,
     folder: TempDir,
     _origin: Process,
 }
@@ -59,11 +60,6 @@ impl Setting {
             gateway("with-redis", &binary, folder.path(), origin.address.port(), &shared)?,
         ];
         Ok(Self { processes, redis, folder, _origin: origin })
-    }
-
-    /// The gateways with their names.
-    pub(crate) fn gateways(&self) -> [(&'static str, &Process); 2] {
-        [("without Redis", &self.processes[ALONE]), ("with Redis", &self.processes[WITH_REDIS])]
     }
 
     /// Commands that Redis has processed so far.

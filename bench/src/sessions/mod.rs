@@ -4,14 +4,18 @@
 //! budget it has, if it has one.
 
 mod figures;
+mod gateway;
 mod gateways;
 mod idle;
+mod open;
+mod server;
 mod store;
+mod streams;
 mod token;
 
-use crate::{Error, rounds::Options};
+use crate::{Error, peers, rounds::Options};
 use figures::Figures;
-use gateways::Setting;
+use gateways::{Rows, Setting};
 use std::io::Write as _;
 
 /// Where the whole of it runs.
@@ -22,27 +26,53 @@ pub(crate) struct Plan {
     /// Sessions that are opened and left alone
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     idle_sessions: u32,
+    /// Streams that are opened and left alone
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    streams: u32,
+    /// Only what is held in memory: idle sessions and open streams
+    #[arg(long)]
+    memory: bool,
 }
 
 /// Measures and prints.
 pub(crate) fn run(plan: &Plan) -> Result<(), Error> {
     let mut figures = Figures::default();
-    token::measure(plan.options.rounds(), &mut figures)?;
-    store::measure(&plan.options, &mut figures)?;
-    let mut setting = Setting::start()?;
-    let rows = setting.rounds(&plan.options, &mut figures)?;
-    idle::measure(&setting, plan.idle_sessions, &mut figures)?;
+    let rows = if plan.memory { None } else { Some(measure_calls(&plan.options, &mut figures)?) };
+    let binary = peers::build_holdfast()?;
+    idle::measure(&binary, plan.idle_sessions, &mut figures)?;
+    let streams = streams::measure(&binary, plan.streams, &mut figures)?;
+    if streams < plan.streams {
+        writeln!(
+            std::io::stderr(),
+            "{} streams need more open files than this user may have (ulimit -Hn): {}",
+            plan.streams,
+            if streams == 0 { "skipped".to_owned() } else { format!("measured with {streams}") }
+        )?;
+    }
     let mut out = std::io::stdout();
     if plan.options.json() {
         writeln!(
             out,
             "{}",
-            serde_json::json!({ "title": "sessions", "rows": rows.objects, "figures": figures.objects() })
+            serde_json::json!({ "title": "sessions", "rows": rows.map(|rows| rows.objects),
+                "figures": figures.objects() })
         )?;
         return Ok(());
     }
-    writeln!(out, "MCP tools/call with a session: {}; medians, ratios pair the same round", plan.options)?;
-    writeln!(out, "{}", rows.table)?;
+    if let Some(rows) = rows {
+        writeln!(
+            out,
+            "MCP tools/call with a session: {}; medians, ratios pair the same round",
+            plan.options
+        )?;
+        writeln!(out, "{}", rows.table)?;
+    }
     writeln!(out, "{}", figures.table())?;
     Ok(())
+}
+
+fn measure_calls(options: &Options, figures: &mut Figures) -> Result<Rows, Error> {
+    token::measure(options.rounds(), figures)?;
+    store::measure(options, figures)?;
+    Setting::start()?.rounds(options, figures)
 }
