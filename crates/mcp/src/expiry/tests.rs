@@ -187,8 +187,9 @@ async fn a_day_of_100_000_sessions_expires_exactly_and_takes_no_more_memory_at_i
     assert_eq!(metrics.unnoted.get(), 0);
     let (noon, end) = (sizes[11], sizes[23]);
     let flat = |noon: usize, end: usize| end * 10 <= noon * 11;
-    assert!(flat(noon.0, end.0) && flat(noon.1, end.1) && flat(noon.2, end.2), "{noon:?} {end:?}");
-    assert!(sizes.iter().all(|size| size.0 < 3000), "{sizes:?}");
+    assert!(flat(noon.1, end.1) && flat(noon.2, end.2), "{noon:?} {end:?}");
+    // So few that chance moves them by more than a tenth: what was used in the last seconds, and streams.
+    assert!(sizes.iter().all(|size| size.0 < 450), "{sizes:?}");
     assert_eq!((uses.len(), sizes[sizes.len() - 1].1), (0, 0), "nothing is left");
 }
 

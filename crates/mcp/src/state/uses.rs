@@ -55,7 +55,7 @@ pub(crate) struct Uses {
 impl Uses {
     /// For about `sessions.max_entries` sessions, each idle after `sessions.ttl`.
     pub(crate) fn new(sessions: &Sessions, store: &Store) -> Arc<Self> {
-        let rhythm = Rhythm::new(sessions.ttl);
+        let rhythm = if store.is_shared() { Rhythm::new } else { Rhythm::beside_memory }(sessions.ttl);
         let part = sessions.max_entries.div_ceil(SHARDS);
         Arc::new(Self {
             tables: (0..SHARDS).map(|_| Mutex::new(Table::new(rhythm, part, clock::now()))).collect(),

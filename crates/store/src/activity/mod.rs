@@ -48,6 +48,11 @@ impl Rhythm {
         let part = ttl / BUSY_PARTS;
         Self { ttl, quiet: Duration::from_secs(1).min(part), busy: part, remember: part.max(REPEAT) }
     }
+
+    /// The same for a store in this process: it answers at once and loses nothing, so what it was told need not be known here as well.
+    pub fn beside_memory(ttl: Duration) -> Self {
+        Self { remember: REPEAT, ..Self::new(ttl) }
+    }
 }
 
 /// Sessions used lately on this replica.

@@ -65,6 +65,21 @@ fn a_session_is_touched_when_it_becomes_quiet() {
 }
 
 #[test]
+fn what_the_memory_of_this_process_was_told_is_soon_forgotten_here() {
+    let start = Instant::now();
+    let forgotten = |rhythm| {
+        let mut table = Table::new(rhythm, 8, start);
+        table.used(id(1), start + DAY, ending, start);
+        assert_eq!(table.flush(9, start + SECOND).len(), 1);
+        let at = table.next().unwrap();
+        assert!(table.flush(9, at).is_empty() && table.is_empty());
+        at - start
+    };
+    assert_eq!(forgotten(Rhythm::beside_memory(TTL)), SECOND + REPEAT);
+    assert_eq!(forgotten(Rhythm::new(TTL)), TTL / BUSY_PARTS);
+}
+
+#[test]
 fn a_busy_session_is_touched_every_sixteenth_of_its_ttl() {
     let start = Instant::now();
     let mut table = Table::new(Rhythm::new(TTL), 8, start);
