@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod gateway;
 pub mod haproxy;
 pub mod journal;
+pub mod kosoku;
 pub mod load;
 pub mod mcp;
 pub mod metrics;

@@ -46,6 +46,7 @@ parsers! {
     peer_notes_survive: "peers/fuzz/corpus/notes" => holdfast_peers::fuzz::notes, 20_000_000;
     peer_questions_survive: "peers/fuzz/corpus/question" => holdfast_peers::fuzz::question, 10_000_000;
     peer_frames_survive: "peers/fuzz/corpus/frame" => holdfast_peers::fuzz::frame, 20_000_000;
+    websocket_frames_survive: "websocket/fuzz/corpus/websocket" => holdfast_websocket::fuzz::websocket, 10_000_000;
     tokens_survive: "mcp/fuzz/corpus/token" => holdfast_mcp::fuzz::token, 8_000_000;
 }
 

@@ -10,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 pub struct Frame {
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
-    pong: bool,
     payload: Bytes,
 }
 
@@ -36,7 +35,7 @@ impl Frame {
         }
         let header = Header { fin: true, opcode, mask, len: payload.len() as u64 };
         let (header, header_len) = header.bytes();
-        Ok(Self { header, header_len: header_len as u8, pong: opcode == Opcode::Pong, payload })
+        Ok(Self { header, header_len: header_len as u8, payload })
     }
 
     /// The bytes before the payload.
@@ -57,10 +56,6 @@ impl Frame {
     /// Bytes of memory while it waits.
     pub(crate) fn cost(&self) -> usize {
         size_of::<Self>() + self.payload.len()
-    }
-
-    pub(crate) fn is_pong(&self) -> bool {
-        self.pong
     }
 }
 

@@ -100,7 +100,9 @@ fn an_idle_connection_takes_less_than_its_share() {
     connections.extend((0..CONNECTIONS).map(|_| idle(wire)));
     let heap = (LIVE.get() - before).cast_unsigned() / CONNECTIONS;
     let inline = size_of::<(Reader<Talk>, Writer<Talk>)>();
-    println!("an idle connection: {heap} bytes on the heap and {inline} in its task, the stream's own included");
+    println!(
+        "an idle connection: {heap} bytes on the heap and {inline} in its task, the stream's own included"
+    );
     assert!(heap + inline < IDLE_BYTES_MAX, "{heap} + {inline}");
     connections.clear();
     assert_eq!(LIVE.get(), before, "something stays behind");

@@ -1,7 +1,10 @@
 //! The accepting side (RFC 6455 section 4.2).
 
 use super::{VERSION, accept_value, elements, has_word, is_token, single};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig},
+};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{
@@ -11,6 +14,11 @@ use http::{
     request, response,
 };
 
+/// Some clients put any characters before the padding: what counts is that 16 bytes come out (section 4.2.1).
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
 
@@ -131,7 +139,7 @@ fn announce(headers: &mut HeaderMap) {
 
 fn is_key(key: &str) -> bool {
     let mut bytes = [0; KEY_BYTES + 2];
-    STANDARD.decode_slice(key, &mut bytes).is_ok_and(|len| len == KEY_BYTES)
+    LENIENT.decode_slice(key, &mut bytes).is_ok_and(|len| len == KEY_BYTES)
 }
 
 /// The first of the client's list that we speak: its order is its preference (section 4.1). Names are compared exactly.
@@ -231,6 +239,7 @@ mod tests {
             assert_eq!(expected.head().status, status);
         }
         assert_eq!(refusal(&with("content-length", &["0"])), None);
+        assert_eq!(refusal(&with("sec-websocket-key", &["dGhlIHNhbXBsZSBub25jZR=="])), None);
         let mut post = request();
         post.method = Method::POST;
         assert_eq!(refusal(&post), Some(Refusal::Method));

@@ -9,15 +9,22 @@ pub const PONGS_MAX: usize = 16;
 /// The queue of one side.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Queued>,
     /// Bytes of the first frame that are out.
     sent: usize,
     /// Memory of all frames here.
     cost: usize,
-    /// Pongs among the frames.
+    /// Answers to pings among the frames.
     pongs: usize,
     /// The answer to the newest ping that found no room.
     newest: Option<Frame>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    /// It answers a ping. A pong that the caller sends by himself is a frame like any other.
+    answer: bool,
 }
 
 impl Outbox {
@@ -37,7 +44,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.cost += frame.cost();
-        self.frames.push_back(frame);
+        self.frames.push_back(Queued { frame, answer: false });
     }
 
     /// A pong goes before what waits, behind the frame that has begun and behind older pongs.
@@ -47,16 +54,16 @@ impl Outbox {
             return;
         }
         let begun = usize::from(self.sent > 0);
-        let older = self.frames.iter().skip(begun).take_while(|frame| frame.is_pong()).count();
+        let older = self.frames.iter().skip(begun).take_while(|queued| queued.answer).count();
         self.cost += frame.cost();
         self.pongs += 1;
-        self.frames.insert(begun + older, frame);
+        self.frames.insert(begun + older, Queued { frame, answer: true });
     }
 
     /// Fills `slices` with what is to be written next, and says how many it filled.
     pub(super) fn slices<'o>(&'o self, slices: &mut [IoSlice<'o>]) -> usize {
         let mut skip = self.sent;
-        let pieces = self.frames.iter().flat_map(|frame| [frame.header(), frame.payload()]);
+        let pieces = self.frames.iter().flat_map(|Queued { frame, .. }| [frame.header(), frame.payload()]);
         let left = pieces.filter_map(|piece| {
             let step = skip.min(piece.len());
             skip -= step;
@@ -73,16 +80,13 @@ impl Outbox {
     /// `bytes` more are out.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
-        while let Some(frame) = self.frames.front()
+        while let Some(Queued { frame, answer }) = self.frames.front()
             && self.sent >= frame.wire_bytes()
         {
             self.sent -= frame.wire_bytes();
             self.cost -= frame.cost();
-            let pong = frame.is_pong();
+            self.pongs -= usize::from(*answer);
             self.frames.pop_front();
-            if pong {
-                self.pongs -= 1;
-            }
         }
         if let Some(newest) = self.newest.take() {
             self.pong(newest);
@@ -145,6 +149,15 @@ mod tests {
         let mut expected = b"\x03one".to_vec();
         expected.extend_from_slice(b"\x8a\x011\x8a\x012\x81\x03two");
         assert_eq!(drain(&mut outbox, 100), expected);
+    }
+
+    #[test]
+    fn a_pong_of_the_callers_own_waits_in_line() {
+        let mut outbox = Outbox::default();
+        outbox.push(text("one"));
+        outbox.push(pong(1));
+        outbox.pong(pong(2));
+        assert_eq!(drain(&mut outbox, 3), b"\x8a\x012\x81\x03one\x8a\x011");
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Reader<T> {
         // Bytes that nobody reads would turn the end into a reset, and the peer might lose what we said.
         loop {
             if inner.role == Role::Server && !self.shut {
-                ready!(inner.poll_shutdown(context))?;
+                // An error: the peer is gone, which the next read says, too.
+                let _ = ready!(inner.poll_shutdown(context));
                 self.shut = true;
             }
             match ready!(inner.poll_discard(context)) {
