@@ -221,3 +221,50 @@ async fn a_writer_that_waits_for_room_is_woken_by_what_the_reader_writes() {
     client.close(Close::without_code(), SOON).await.unwrap();
     reading.await.unwrap().unwrap();
 }
+
+/// A stream that takes everything once it is open, and wakes nobody: whoever asks next finds out.
+struct Gate(Arc<AtomicUsize>);
+
+impl AsyncRead for Gate {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.0.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(Ok(bytes.len())) }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn what_one_half_writes_wakes_the_other() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let socket = Socket::new(Gate(Arc::clone(&open)), Role::Server, limits(1000, 1000));
+    let (mut reader, mut writer) = socket.split();
+    assert!(once(writer.send(binary(900))).is_pending());
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut room = pin!(writer.ready(900));
+    assert!(room.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    open.store(1, Relaxed);
+    assert!(once(reader.next()).is_pending());
+    assert_eq!(woken.0.load(Relaxed), 1);
+    assert!(matches!(room.poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(()))));
+}
