@@ -117,6 +117,10 @@ pub enum Limit {
     Requests,
     /// `connection_pool.max_waiting`: requests waiting for a connection of an endpoint.
     Waiting,
+    /// `max_processes`: processes of a program.
+    Processes,
+    /// `max_processes_per_principal`: the same of one principal.
+    ProcessesPerPrincipal,
 }
 
 impl fmt::Display for Limit {
@@ -124,6 +128,8 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Requests => "max_requests",
             Self::Waiting => "connection_pool.max_waiting",
+            Self::Processes => "max_processes",
+            Self::ProcessesPerPrincipal => "max_processes_per_principal",
         })
     }
 }

@@ -43,6 +43,7 @@ pub use dns::{ADDRESSES_MAX, Answer, LOOKUP_TIMEOUT, Resolve};
 pub use error::{BuildError, CallError, Limit};
 pub use h1::{content_length, fuzz_http1_response};
 pub use key::EndpointKey;
+pub use policy::endpoint as endpoint_policy;
 pub use reply::{Reply, Timings};
 pub use reply_body::ReplyBody;
 pub use shared::Shared;

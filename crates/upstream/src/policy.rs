@@ -7,7 +7,8 @@ use holdfast_resilience::{
 };
 use std::sync::Arc;
 
-pub(crate) fn endpoint(policy: &config::UpstreamPolicy) -> EndpointPolicy {
+/// How an endpoint of an upstream with this policy is judged.
+pub fn endpoint(policy: &config::UpstreamPolicy) -> EndpointPolicy {
     EndpointPolicy {
         breaker: policy.circuit_breaker.enabled.then(|| breaker(&policy.circuit_breaker)),
         outlier: policy.outlier.enabled.then_some(OutlierPolicy {

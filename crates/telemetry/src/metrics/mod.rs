@@ -9,6 +9,7 @@ mod edge;
 mod expiry;
 mod histogram;
 mod label;
+mod links;
 mod mcp;
 mod peers;
 mod reference;
@@ -28,6 +29,7 @@ pub use edge::{
 pub use expiry::{ExpiryMetrics, LastUse, SessionEnd, Touched};
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
+pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};
 pub use mcp::{
     JournalRead, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure, SessionRefusal,
     StreamKind,

@@ -37,6 +37,7 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
         EdgeMetrics::certificate(&registry, "server", "/cert.pem"),
         RouteMetrics::new(&registry, "r"),
         McpMetrics::new(&registry, "m"),
+        crate::metrics::LinkMetrics::new(&registry, "m"),
         ExpiryMetrics::new(&registry),
         PeerMetrics::new(&registry),
         StoreMetrics::new(&registry),

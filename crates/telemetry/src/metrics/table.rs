@@ -156,6 +156,16 @@ table! {
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
+    LinksOpen: Gauge "holdfast_links_open" ["server"] "Links to a server that does not speak Streamable HTTP: open, or not yet at their end. Of a program these are its processes.";
+    LinkOpenings: Counter "holdfast_link_openings" ["server", "result"] "Links opened or tried; a failed one ended before its first message.";
+    LinkEnds: Counter "holdfast_link_ends" ["server", "cause"] "Links that ended, by cause.";
+    LinkDrops: Counter "holdfast_link_messages_dropped" ["server", "reason"] "Messages of a server that were shown to nobody.";
+    LinkTears: Counter "holdfast_link_streams_torn" ["server", "reason"] "Answers that broke off towards their readers.";
+    LinkUnsent: Counter "holdfast_link_messages_unsent" ["server"] "Messages not sent because queue_bytes of others wait until the server reads them.";
+    LinkBreaker: Gauge "holdfast_link_breaker_state" ["server"] "State of the circuit breaker before new links: 0 closed (admitting), 1 half open (probing), 2 open (refusing).";
+    LinkProcessEnds: Counter "holdfast_link_process_ends" ["server", "by"] "Processes of a program that ended, by what it took.";
+    LinkLinesSuppressed: Counter "holdfast_link_lines_suppressed" ["server"] "Lines of a program's standard error, or noise on its standard output, that were not logged because there were too many.";
+
     McpSessionsKnown: Gauge "holdfast_mcp_sessions_known" [] "Sessions used here lately; at most about sessions.max_entries.";
     McpUsesUnnoted: Counter "holdfast_mcp_session_uses_unnoted" [] "Uses of sessions that were not noted because sessions.max_entries others wait to be told to the store: such a session may end early.";
     McpTouches: Counter "holdfast_mcp_session_touches" ["result"] "Sessions whose last use was told to the store, by result; a failed one is told again.";

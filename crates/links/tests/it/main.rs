@@ -1,0 +1,7 @@
+//! Links to real processes.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod ends;
+mod faults;
+mod messages;
+mod support;
