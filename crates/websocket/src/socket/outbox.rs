@@ -134,7 +134,7 @@ mod tests {
             wire.extend_from_slice(&bytes);
             outbox.advance(bytes.len());
         }
-        assert_eq!((outbox.cost(), outbox.pongs, outbox.sent), (0, 0, 0));
+        assert_eq!((outbox.cost(), outbox.pongs, outbox.sent, outbox.frames.capacity()), (0, 0, 0, 0));
         wire
     }
 

@@ -133,11 +133,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Reader<T> {
                 Ok(Some(Message::Close(_))) => {
                     inner.step(Event::TheyClose, Close::without_code())?;
                 }
+                Ok(Some(Message::Ping(payload))) => inner.answer(payload)?,
                 Ok(Some(_)) => {}
                 Err(_) => {
                     inner.step(Event::Fault, Close::without_code())?;
                 }
                 Ok(None) => {
+                    // Answers to pings; who does not take them may still close.
+                    if let Poll::Ready(Err(error)) = inner.poll_write(Half::Reader, context) {
+                        return Poll::Ready(Err(error));
+                    }
                     let came = ready!(poll_fill(&mut self.decoder, &mut inner, context))?;
                     if came == 0 {
                         inner.step(Event::Broke, Close::without_code())?;

@@ -75,9 +75,9 @@ impl<T> Inner<T> {
         self.outbox.push(frame);
     }
 
-    /// Queues the answer to a ping, unless our close is out.
+    /// Queues the answer to a ping: as long as the peer's close has not come, also behind ours (section 5.5.2).
     pub(super) fn answer(&mut self, ping: Bytes) -> Result<(), Error> {
-        if self.phase == Phase::Open {
+        if matches!(self.phase, Phase::Open | Phase::Closing) {
             let frame = frame(self.role, Message::Pong(ping))?;
             self.outbox.pong(frame);
         }

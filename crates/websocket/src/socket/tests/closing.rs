@@ -105,3 +105,30 @@ async fn a_client_waits_for_the_server_to_end_the_stream() {
     drop(peer);
     client.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_until_the_peers_close_has_come() {
+    for by_next in [true, false] {
+        let (server, mut peer) = server(1000, Limits::default());
+        let (mut reader, mut writer) = server.split();
+        writer.close(bye()).await.unwrap();
+        let mut stream = wire(Message::Ping("late".into()));
+        stream.extend_from_slice(&wire(binary(10)));
+        peer.write_all(&stream).await.unwrap();
+        if by_next {
+            assert_eq!(reader.next().await.unwrap(), Message::Ping("late".into()));
+            assert_eq!(reader.next().await.unwrap(), binary(10));
+        }
+        let (ended, ()) = tokio::join!(reader.finish(SOON), async {
+            let mut answers = vec![0; 7 + 6];
+            peer.read_exact(&mut answers).await.unwrap();
+            assert_eq!(answers, b"\x88\x05\x03\xe9bye\x8a\x04late");
+            // Behind a close nothing is answered.
+            let mut stream = wire(Message::Close(Close::without_code()));
+            stream.extend_from_slice(&wire(Message::Ping("too late".into())));
+            peer.write_all(&stream).await.unwrap();
+            assert_eq!(sent(peer).await, []);
+        });
+        ended.unwrap();
+    }
+}
