@@ -45,11 +45,21 @@ pub enum Purpose {
     Peer,
     /// Values in a shared store
     Store,
+    /// Names of HTTP+SSE streams
+    Conversation,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] =
-        [Self::Session, Self::Cursor, Self::RequestState, Self::Task, Self::EventId, Self::Peer, Self::Store];
+    const ALL: [Self; 8] = [
+        Self::Session,
+        Self::Cursor,
+        Self::RequestState,
+        Self::Task,
+        Self::EventId,
+        Self::Peer,
+        Self::Store,
+        Self::Conversation,
+    ];
 
     /// Name in the key derivation and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -61,6 +71,7 @@ impl Purpose {
             Self::EventId => "event_id",
             Self::Peer => "peer",
             Self::Store => "store",
+            Self::Conversation => "conversation",
         }
     }
 }

@@ -7,6 +7,7 @@
 mod config;
 mod edge;
 mod expiry;
+mod fronts;
 mod histogram;
 mod label;
 mod links;
@@ -27,6 +28,7 @@ pub use edge::{
     TlsFailure,
 };
 pub use expiry::{ExpiryMetrics, LastUse, SessionEnd, Touched};
+pub use fronts::{Carrier, ConversationEnd, FrontMetrics, MessageRefusal, Passed};
 pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};

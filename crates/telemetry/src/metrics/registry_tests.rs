@@ -38,6 +38,7 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
         RouteMetrics::new(&registry, "r"),
         McpMetrics::new(&registry, "m"),
         crate::metrics::LinkMetrics::new(&registry, "m"),
+        crate::metrics::FrontMetrics::new(&registry),
         ExpiryMetrics::new(&registry),
         PeerMetrics::new(&registry),
         StoreMetrics::new(&registry),

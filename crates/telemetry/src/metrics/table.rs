@@ -166,6 +166,12 @@ table! {
     LinkProcessEnds: Counter "holdfast_link_process_ends" ["server", "by"] "Processes of a program that ended, by what it took.";
     LinkLinesSuppressed: Counter "holdfast_link_lines_suppressed" ["server"] "Lines of a program's standard error, or noise on its standard output, that were not logged because there were too many.";
 
+    ConversationsOpen: Gauge "holdfast_conversations_open" ["transport"] "Connections of MCP clients that do not speak Streamable HTTP, open now; mcp.conversations.max is their limit.";
+    ConversationEnds: Counter "holdfast_conversation_ends" ["transport", "cause"] "Such connections that ended, by cause.";
+    ConversationRefusals: Counter "holdfast_conversation_messages_refused" ["transport", "reason"] "Messages of such clients that were refused before any server saw them.";
+    ConversationResumptions: Counter "holdfast_conversation_streams_resumed" [] "Answers that broke off and were asked for again in place of such a client.";
+    ConversationsPassed: Counter "holdfast_conversation_messages_passed" ["result"] "Messages of HTTP+SSE clients passed to the replica that holds their stream, by result.";
+
     McpSessionsKnown: Gauge "holdfast_mcp_sessions_known" [] "Sessions used here lately; at most about sessions.max_entries.";
     McpUsesUnnoted: Counter "holdfast_mcp_session_uses_unnoted" [] "Uses of sessions that were not noted because sessions.max_entries others wait to be told to the store: such a session may end early.";
     McpTouches: Counter "holdfast_mcp_session_touches" ["result"] "Sessions whose last use was told to the store, by result; a failed one is told again.";

@@ -1,0 +1,161 @@
+//! What the calls of one conversation share.
+
+use super::talk::{Talk, TalkLimits, with_id};
+use crate::{
+    Service,
+    queue::{Closed, Sender},
+};
+use bytes::Bytes;
+use holdfast_config as config;
+use holdfast_edge::{Body, ConnectionInfo, RequestContext, RequestId};
+use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH};
+use holdfast_resilience::Deadline;
+use holdfast_telemetry::metrics::{Carrier, FrontMetrics, MessageRefusal};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::task::AbortHandle;
+
+/// Widest deadline of a message; its server narrows it.
+const DEADLINE_MAX: Duration = Duration::from_hours(1);
+const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What a conversation begins with.
+pub struct Opening {
+    /// Where messages go.
+    pub service: Arc<dyn Service>,
+    /// The context of the request, or of the process, that began it: its principal is that of every message.
+    pub context: RequestContext,
+    /// The connection it came over.
+    pub connection: Arc<ConnectionInfo>,
+    /// `Host` of every message: the one that was checked when the conversation began.
+    pub host: HeaderValue,
+    /// What carries it.
+    pub carrier: Carrier,
+    /// Limits.
+    pub limits: config::Conversations,
+    /// Limits of messages.
+    pub messages: MessageLimits,
+    /// Where it is counted.
+    pub metrics: Arc<FrontMetrics>,
+}
+
+/// How large and deep messages may be.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageLimits {
+    /// Of the client.
+    pub client: Limits,
+    /// `mcp.max_batch`.
+    pub batch: usize,
+    /// Bytes of one of the server.
+    pub server_bytes: usize,
+}
+
+impl MessageLimits {
+    /// As configured.
+    pub fn new(mcp: &config::Mcp) -> Self {
+        Self {
+            client: Limits { bytes_max: mcp.max_message_bytes.as_usize(), depth_max: mcp.max_depth },
+            batch: mcp.max_batch,
+            server_bytes: mcp.max_response_bytes.as_usize(),
+        }
+    }
+}
+
+pub(super) struct Shared {
+    pub(super) opening: Opening,
+    pub(super) talk: Mutex<Talk>,
+    pub(super) tell: Sender,
+    listening: Mutex<Option<AbortHandle>>,
+    /// The client's end was told, so nothing more is listened for.
+    over: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(opening: Opening, tell: Sender) -> Self {
+        let limits = TalkLimits {
+            requests: opening.limits.max_in_flight,
+            bytes: opening.limits.max_in_flight_bytes.as_usize(),
+            message: opening.messages.client,
+            batch: opening.messages.batch,
+        };
+        let talk = Mutex::new(Talk::new(limits));
+        Self { opening, talk, tell, listening: Mutex::default(), over: AtomicBool::new(false) }
+    }
+
+    /// One request to the service, as a Streamable HTTP client would send it.
+    pub(super) async fn ask(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Response<Body> {
+        headers.insert(header::HOST, self.opening.host.clone());
+        if method == Method::POST {
+            headers.insert(header::ACCEPT, ACCEPT);
+            headers.insert(header::CONTENT_TYPE, JSON);
+        } else {
+            headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        let mut context = self.context();
+        self.opening.service.answer(&mut context, request, &self.opening.connection).await
+    }
+
+    /// The context of one message: the client's own, with an id and a place in the trace of its own.
+    fn context(&self) -> RequestContext {
+        let mut context = self.opening.context.clone();
+        let mut rng = fastrand::Rng::new();
+        context.id = RequestId::generate(&mut rng);
+        context.id_header = None;
+        context.trace = context.trace.child(&mut rng);
+        context.started = Instant::now();
+        context.deadline = Deadline::after(context.started, DEADLINE_MAX);
+        context
+    }
+
+    /// Gives the client a message of the service, if it is the client's.
+    pub(super) async fn give(&self, message: Bytes) -> Result<(), Closed> {
+        let limits = Limits { bytes_max: self.opening.messages.server_bytes, depth_max: MAX_DEPTH };
+        // The service's own messages are well formed.
+        let Ok(frame) = Frame::parse(message, &limits) else { return Ok(()) };
+        let passes = self.talk.lock().pass(&frame);
+        if passes { self.tell.push(frame.into_bytes()).await } else { Ok(()) }
+    }
+
+    /// An error that is a whole answer may name no request: it is for the one that was posted.
+    pub(super) fn named(&self, message: Bytes, id: Option<Bytes>) -> Bytes {
+        let limits = Limits { bytes_max: self.opening.messages.server_bytes, depth_max: MAX_DEPTH };
+        match (Frame::parse(message.clone(), &limits), id) {
+            (Ok(frame), Some(id)) if frame.kind() == Kind::ErrorResponse && frame.id().is_none() => {
+                with_id(&message, &id)
+            }
+            _ => message,
+        }
+    }
+
+    pub(super) fn count(&self, refused: MessageRefusal) {
+        self.opening.metrics.refused.get(self.opening.carrier).inc(refused);
+    }
+
+    /// Listens by this task from now on, and by no other.
+    pub(super) fn listen(&self, task: AbortHandle) {
+        if self.over.load(Relaxed) {
+            task.abort();
+        } else if let Some(before) = self.listening.lock().replace(task) {
+            before.abort();
+        }
+    }
+
+    pub(super) fn stop_listening(&self) {
+        self.over.store(true, Relaxed);
+        if let Some(task) = self.listening.lock().take() {
+            task.abort();
+        }
+    }
+}
