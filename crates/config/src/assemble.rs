@@ -9,8 +9,8 @@ mod routing;
 
 use crate::{
     model::{
-        AccessLog, Api, Command, Config, Conversations, Links, LogFormat, Logging, Mcp, McpServer, Metrics,
-        Observability, SseFront, StdioFront, WebSocketFront,
+        AccessLog, Api, Command, Config, Conversations, Federation, Links, LogFormat, Logging, Mcp,
+        McpServer, Metrics, Observability, SseFront, StdioFront, WebSocketFront,
     },
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
@@ -112,6 +112,7 @@ impl BlockVal {
 
 words!(crate::model::RedisMode: "single" => Self::Single, "sentinel" => Self::Sentinel, "cluster" => Self::Cluster);
 words!(LogFormat: "auto" => Self::Auto, "json" => Self::Json, "text" => Self::Text);
+words!(crate::model::OnMemberFailure: "last_good" => Self::LastGood, "omit" => Self::Omit);
 words!(crate::model::SessionMode: "pinned" => Self::Pinned, "replayable" => Self::Replayable);
 words!(crate::model::EraMode: "auto" => Self::Auto, "legacy" => Self::Legacy, "modern" => Self::Modern, "dual" => Self::Dual);
 
@@ -155,7 +156,15 @@ fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
             enabled, require_subprotocol, ping_interval
         }),
         stdio: assemble!(block.inner("stdio")? => StdioFront { server, subject, tenant, scopes }),
+        federation: federation(block.inner("federation")?)?,
         servers: block.blocks("servers").map(|(_, server)| self::server(server)).collect::<Result<_, _>>()?
+    }))
+}
+
+fn federation(block: &BlockVal) -> Result<Federation, Missing> {
+    Ok(assemble!(block => Federation {
+        enabled, separator, name_max, list_timeout, list_patience, on_member_failure, cursor_ttl;
+        auth: auth::route_auth(block.block("auth"))?
     }))
 }
 

@@ -157,6 +157,11 @@ impl Links {
         links
     }
 
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The endpoint that requests without a session go to.
     pub fn endpoint(&self) -> &EndpointKey {
         &self.endpoint

@@ -95,6 +95,7 @@ impl Caller {
             method,
             headers,
             body,
+            principal: Some(self.principal),
             pin: None,
             avoid: Vec::new(),
             safety,

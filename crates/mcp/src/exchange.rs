@@ -9,11 +9,12 @@ use crate::{
     server::Server,
     source::{Event, Source, SourceError, Unread},
     state::Room,
+    wire::{WireBody, WireReply},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use holdfast_resilience::{Deadline, Safety, Sent};
-use holdfast_upstream::{Call, CallBody, CallError, EndpointKey, Reply, Target, clock};
+use holdfast_resilience::{Safety, Sent};
+use holdfast_upstream::{CallError, EndpointKey, clock};
 use http::{HeaderMap, Method, StatusCode, header};
 use std::{
     sync::Arc,
@@ -48,6 +49,8 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Who calls, where that is known.
+    pub(crate) principal: Option<[u8; 32]>,
     pub(crate) pin: Option<EndpointKey>,
     pub(crate) avoid: Vec<EndpointKey>,
     pub(crate) safety: Safety,
@@ -186,7 +189,7 @@ pub(crate) async fn ask(
     hold: Hold,
 ) -> Result<Answer, Failure> {
     let (until, answer_max, room) = (out.until, out.answer_max, out.room.clone());
-    let reply = server.upstream.send(to_call(out)).await?;
+    let reply = server.wire.send(out).await?;
     let (head, reply) = read_head(reply);
     match media_type(reply.headers()) {
         Media::Events if head.status.is_success() => {
@@ -201,18 +204,7 @@ pub(crate) async fn ask(
     }
 }
 
-fn to_call(out: Outgoing) -> Call {
-    let mut call = Call::new(out.method, Target::Base, Deadline::at(out.until));
-    call.headers = out.headers;
-    call.body = if out.body.is_empty() { CallBody::Empty } else { CallBody::Full(out.body) };
-    call.safety = out.safety;
-    call.pin = out.pin;
-    call.avoid = out.avoid;
-    call.streaming = true;
-    call
-}
-
-fn read_head(reply: Reply) -> (Head, http::Response<holdfast_upstream::ReplyBody>) {
+fn read_head(reply: WireReply) -> (Head, http::Response<WireBody>) {
     let session = reply.response.headers().get(SESSION).and_then(|value| value.to_str().ok()).map(Arc::from);
     let head =
         Head { status: reply.response.status(), endpoint: reply.endpoint, session, attempts: reply.attempts };
@@ -243,7 +235,7 @@ fn media_type(headers: &HeaderMap) -> Media {
 
 async fn read_json(
     head: Head,
-    reply: http::Response<holdfast_upstream::ReplyBody>,
+    reply: http::Response<WireBody>,
     max: usize,
     room: &Room,
     until: Instant,

@@ -43,6 +43,24 @@ pub fn wrap(epoch: Epoch, original: &[u8]) -> Bytes {
     out.into()
 }
 
+/// What an id of a member begins with, at the merged endpoint.
+const MEMBER: &str = "hm";
+
+/// Puts the member's name around an id that [`wrap`] made. Names of members have no dot.
+pub fn of_member(member: &str, wrapped: &[u8]) -> Bytes {
+    let inside = wrapped.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(wrapped);
+    [b"\"", MEMBER.as_bytes(), member.as_bytes(), b".", inside, b"\""].concat().into()
+}
+
+/// The member, and the id as [`wrap`] made it. None for anything else.
+pub fn split_member(id: &[u8]) -> Option<(&str, Bytes)> {
+    let inside = id.strip_prefix(b"\"")?.strip_suffix(b"\"")?.strip_prefix(MEMBER.as_bytes())?;
+    let dot = inside.iter().position(|byte| *byte == b'.')?;
+    let (member, rest) = inside.split_at(dot);
+    let wrapped = [b"\"", rest.get(1..)?, b"\""].concat();
+    Some((std::str::from_utf8(member).ok()?, wrapped.into()))
+}
+
 /// Reads back what [`wrap`] made. None for anything else: a client's invention, or an id that was never renamed.
 ///
 /// The answer is JSON of the same value as the original; the spelling of escapes is the client's.
@@ -77,7 +95,7 @@ fn is_integer(digits: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, unwrap, wrap};
+    use super::{Epoch, of_member, split_member, unwrap, wrap};
     use crate::frame::quote;
     use proptest::prelude::*;
 
@@ -99,8 +117,18 @@ mod tests {
         }
 
         #[test]
+        fn an_id_leads_back_to_its_member(epoch in any::<u32>(), member in "[A-Za-z0-9_-]{1,20}", text in any::<String>()) {
+            let wrapped = wrap(Epoch(epoch), quote(&text).as_bytes());
+            let id = of_member(&member, &wrapped);
+            prop_assert!(serde_json::from_slice::<String>(&id).is_ok());
+            prop_assert_eq!(unwrap(&id), None);
+            prop_assert_eq!(split_member(&id), Some((&*member, wrapped)));
+        }
+
+        #[test]
         fn nothing_that_comes_back_panics(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = unwrap(&bytes);
+            let _ = split_member(&bytes);
         }
 
         #[test]

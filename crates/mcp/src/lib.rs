@@ -2,6 +2,7 @@
 
 pub mod era;
 pub mod errors;
+pub mod federation;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod headers;
@@ -11,9 +12,11 @@ pub mod origin;
 pub mod token;
 
 mod caller;
+mod cors;
 mod drain;
 mod exchange;
 mod expiry;
+mod guest;
 mod legacy;
 mod modern;
 mod probe;
@@ -24,12 +27,15 @@ mod service;
 mod shared;
 mod source;
 mod state;
+mod wire;
 
+pub use cors::with_cors;
 pub use expiry::Expiry;
 pub use holdfast_frames::{batch, frame, sse};
 pub use holdfast_seal as seal;
 pub use legacy::Reach;
 pub use replica::Replica;
 pub use server::{Server, ServerError};
-pub use service::{McpService, key_ring, with_cors};
+pub use service::{McpService, key_ring};
 pub use state::{McpState, StateSizes};
+pub use wire::Wire;

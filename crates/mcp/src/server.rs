@@ -1,17 +1,17 @@
 //! One MCP server as the drivers see it: its policy, the way to its endpoints, its metrics.
 
-use crate::token::EndpointTag;
+use crate::{token::EndpointTag, wire::Wire};
 use arc_swap::ArcSwap;
 use holdfast_config::{EraMode, McpServer, SessionMode};
 use holdfast_telemetry::metrics::McpMetrics;
-use holdfast_upstream::{EndpointKey, Upstream};
+use holdfast_upstream::EndpointKey;
 use http::{HeaderName, HeaderValue};
 use std::{sync::Arc, time::Duration};
 
 /// A server of the current snapshot.
 pub struct Server {
     pub(crate) name: Arc<str>,
-    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) wire: Wire,
     pub(crate) metrics: Arc<McpMetrics>,
     pub(crate) replayable: bool,
     pub(crate) trust_hints: bool,
@@ -36,10 +36,10 @@ pub struct ServerError {
 }
 
 impl Server {
-    /// A server from its configuration, its upstream and its metrics.
+    /// A server from its configuration, the way to it and its metrics.
     pub fn new(
         config: &McpServer,
-        upstream: Arc<Upstream>,
+        wire: impl Into<Wire>,
         metrics: Arc<McpMetrics>,
     ) -> Result<Self, ServerError> {
         let fault = |field| ServerError { server: config.name.clone(), field };
@@ -55,7 +55,7 @@ impl Server {
         let retry = &config.upstream.policy.retry;
         Ok(Self {
             name: Arc::from(&*config.name),
-            upstream,
+            wire: wire.into(),
             metrics,
             replayable: config.session == SessionMode::Replayable,
             trust_hints: config.trust_hints,
@@ -75,6 +75,11 @@ impl Server {
         &self.name
     }
 
+    /// Its endpoints of now.
+    pub(crate) fn endpoints(&self) -> Vec<EndpointKey> {
+        self.wire.endpoints()
+    }
+
     /// The endpoint a token names. `None` when no endpoint of the present set has that tag.
     pub(crate) fn endpoint(&self, tag: EndpointTag) -> Option<EndpointKey> {
         let find = |tags: &[(EndpointTag, EndpointKey)]| {
@@ -84,12 +89,8 @@ impl Server {
         if let Some(key) = find(&self.tags.load()) {
             return Some(key);
         }
-        let mut tags: Vec<_> = self
-            .upstream
-            .endpoints()
-            .into_iter()
-            .map(|endpoint| (EndpointTag::of(endpoint.key.as_str()), endpoint.key))
-            .collect();
+        let bindable = self.wire.bindable().into_iter();
+        let mut tags: Vec<_> = bindable.map(|key| (EndpointTag::of(key.as_str()), key)).collect();
         tags.sort_unstable_by_key(|(tag, _)| tag.0);
         let found = find(&tags);
         if found.is_some() {

@@ -2,10 +2,13 @@
 
 use crate::{
     batch::{self, Batch},
-    caller::{Caller, Notes, reason},
+    caller::{Caller, reason},
+    cors::{preflight, with_cors},
     era::{Era, Version, classify},
     errors::{McpError, Problem, Refusal as _},
+    federation::{self, Federation, Names, Patience},
     frame::{Frame, FrameError, Kind, Limits, Member},
+    guest::Guest,
     headers,
     legacy::{self, Reach},
     modern,
@@ -18,17 +21,12 @@ use crate::{
     state::McpState,
 };
 use bytes::Bytes;
-use holdfast_config::{EraMode, Mcp, Sessions};
+use holdfast_config::{EraMode, Mcp, OnMemberFailure, Sessions};
 use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext};
 use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use parking_lot::Mutex;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// From the first byte of a body to its last. The accept side bounds the pauses in between.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -39,6 +37,8 @@ const POST_ACCEPTS: [&str; 2] = ["application/json", "text/event-stream"];
 pub struct McpService {
     shared: Arc<Shared>,
     servers: BTreeMap<Box<str>, Arc<Server>>,
+    /// The merged endpoint, if there is one.
+    federation: Option<Arc<Federation>>,
 }
 
 /// The key ring of a configuration. A ring of one key that ends with the process if `sessions.ephemeral_key` is set and no key
@@ -73,7 +73,28 @@ impl McpService {
         };
         let servers =
             servers.into_iter().map(|server| (Box::from(server.name()), Arc::new(server))).collect();
-        Self { shared: Arc::new(shared), servers }
+        Self { shared: Arc::new(shared), servers, federation: None }
+    }
+
+    /// Shows these servers as one at the merged endpoint, in this order. Names that are no server of the service are passed over.
+    #[must_use]
+    pub fn merged<'m>(
+        mut self,
+        config: &holdfast_config::Federation,
+        members: impl IntoIterator<Item = &'m str>,
+    ) -> Self {
+        let members = members.into_iter().filter_map(|name| self.servers.get(name).map(Arc::clone)).collect();
+        self.federation = Some(Arc::new(Federation {
+            members,
+            names: Names::new(&config.separator, config.name_max),
+            patience: Patience {
+                with_last_good: config.list_patience,
+                without: config.list_timeout,
+                last_good: config.on_member_failure == OnMemberFailure::LastGood,
+            },
+            cursor_ttl: config.cursor_ttl,
+        }));
+        self
     }
 
     /// A server by its name in the path.
@@ -141,10 +162,60 @@ impl McpService {
         let response = if parts.method == Method::OPTIONS {
             preflight(&parts.headers)
         } else {
-            let caller = self.caller(ctx, parts.headers, server, &connection.drain);
+            let guest = self.guest(ctx, parts.headers, &connection.drain);
+            let caller = guest.into_caller(server);
             let response = self.route(ctx, &caller, &parts.method, body).await;
             note(ctx, &caller, response.status());
             response
+        };
+        with_cors(response, origin)
+    }
+
+    /// Answers one request for the merged endpoint; as [`Self::handle`] does for a server.
+    pub async fn handle_merged<B>(
+        &self,
+        ctx: &mut RequestContext,
+        request: Request<B>,
+        connection: &ConnectionInfo,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let Some(federation) = &self.federation else { return self.no_server(None) };
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        let tls = connection.tls.is_some();
+        if let Err(error) = self.shared.origins.check(&parts.headers, authority, connection.local.ip(), tls) {
+            return refused(ctx, &error);
+        }
+        let origin = parts.headers.get(header::ORIGIN).cloned();
+        if parts.method == Method::OPTIONS {
+            return with_cors(preflight(&parts.headers), origin);
+        }
+        let guest = self.guest(ctx, parts.headers, &connection.drain);
+        let version = guest.headers.get(&headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+        // 2026-07-28 "Earlier Streamable HTTP Revisions": GET and DELETE get 405.
+        let stateless = version.and_then(Version::parse).is_some_and(Version::is_modern);
+        let response = match parts.method {
+            Method::POST => match self.read(&guest.headers, body).await {
+                Ok(Message::One(frame)) => merged(ctx, guest, federation, frame).await,
+                Ok(Message::Many(_)) => {
+                    let error = McpError::new(Problem::InvalidRequest);
+                    refused(ctx, &error.detail("the merged endpoint takes no batches: send one message"))
+                }
+                Err((error, id)) => {
+                    refused(ctx, &error);
+                    reply::error(&error, id.as_deref())
+                }
+            },
+            Method::GET if !stateless => Box::pin(federation::get(guest, federation)).await,
+            Method::DELETE if !stateless => Box::pin(federation::delete(guest, federation)).await,
+            _ => {
+                let mut response = refused(ctx, &McpError::new(Problem::MethodNotAllowed));
+                let allow = if stateless { "POST" } else { "POST, GET, DELETE" };
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+                response
+            }
         };
         with_cors(response, origin)
     }
@@ -160,7 +231,7 @@ impl McpService {
         B: http_body::Body<Data = Bytes> + Send,
     {
         if *method == Method::POST {
-            return match self.read(caller, body).await {
+            return match self.read(&caller.headers, body).await {
                 Ok(Message::One(frame)) => {
                     ctx.record.bytes_in = frame.bytes().len() as u64;
                     one(ctx, caller, frame).await
@@ -194,12 +265,12 @@ impl McpService {
     }
 
     /// Reads and parses a POST's body.
-    async fn read<B>(&self, caller: &Caller, body: B) -> Result<Message, (McpError, Option<Bytes>)>
+    async fn read<B>(&self, headers: &HeaderMap, body: B) -> Result<Message, (McpError, Option<Bytes>)>
     where
         B: http_body::Body<Data = Bytes> + Send,
     {
-        headers::check_content_type(&caller.headers).map_err(|error| (error, None))?;
-        headers::check_accept(&caller.headers, &POST_ACCEPTS).map_err(|error| (error, None))?;
+        headers::check_content_type(headers).map_err(|error| (error, None))?;
+        headers::check_accept(headers, &POST_ACCEPTS).map_err(|error| (error, None))?;
         let limits = &self.shared.message;
         let too_large = || McpError::new(Problem::PayloadTooLarge).detail("more than mcp.max_message_bytes");
         if body.size_hint().lower() > limits.bytes_max as u64 {
@@ -220,25 +291,15 @@ impl McpService {
         Frame::parse(bytes, limits).map(Message::One).map_err(|error| (error.to_mcp(), error.id))
     }
 
-    fn caller(
-        &self,
-        ctx: &RequestContext,
-        headers: HeaderMap,
-        server: &Arc<Server>,
-        drain: &DrainHandle,
-    ) -> Arc<Caller> {
-        Arc::new(Caller {
+    fn guest(&self, ctx: &RequestContext, headers: HeaderMap, drain: &DrainHandle) -> Guest {
+        Guest {
             shared: Arc::clone(&self.shared),
-            server: Arc::clone(server),
             principal: ctx.principal.binding(),
             id: ctx.id,
             trace: ctx.trace,
             headers,
-            until: clock::after(clock::now(), server.request_timeout),
             drain: drain.clone(),
-            notes: Mutex::new(Notes::default()),
-            using: OnceLock::new(),
-        })
+        }
     }
 }
 
@@ -254,22 +315,50 @@ async fn one(ctx: &mut RequestContext, caller: &Arc<Caller>, frame: Frame) -> Re
         Ok(header) => header,
         Err(error) => return reply::error(&error, frame.id()),
     };
-    let is_modern = matches!(classify(&frame, header, None), Era::Modern);
+    let era = classify(&frame, header, None);
+    remember(ctx, &frame, &era);
+    if matches!(era, Era::Modern) {
+        modern::post(Arc::clone(caller), frame).await
+    } else {
+        legacy::post(Arc::clone(caller), frame).await
+    }
+}
+
+async fn merged(
+    ctx: &mut RequestContext,
+    guest: Guest,
+    federation: &Arc<Federation>,
+    frame: Frame,
+) -> Response<Body> {
+    ctx.record.bytes_in = frame.bytes().len() as u64;
+    let header = match headers::legacy_version(&guest.headers) {
+        Ok(header) => header,
+        Err(error) => return reply::error(&error, frame.id()),
+    };
+    let era = classify(&frame, header, None);
+    remember(ctx, &frame, &era);
+    let (response, caller) = if matches!(era, Era::Modern) {
+        Box::pin(federation::post(guest, federation, frame)).await
+    } else {
+        Box::pin(federation::post_legacy(guest, federation, frame)).await
+    };
+    if let Some(caller) = caller {
+        note(ctx, &caller, response.status());
+    }
+    response
+}
+
+/// What the access record says of a message.
+fn remember(ctx: &mut RequestContext, frame: &Frame, era: &Era) {
     let name = match frame.kind() {
         Kind::Request => frame.text(Member::Name).unwrap_or_default(),
         Kind::Notification | Kind::Response | Kind::ErrorResponse => "".into(),
     };
     ctx.record.mcp = Some(McpCall {
         method: Inline::new(&frame.method()),
-        era: if is_modern { "modern" } else { "legacy" },
+        era: if matches!(era, Era::Modern) { "modern" } else { "legacy" },
         name: Inline::new(&name),
     });
-    drop(name);
-    if is_modern {
-        modern::post(Arc::clone(caller), frame).await
-    } else {
-        legacy::post(Arc::clone(caller), frame).await
-    }
 }
 
 fn refused(ctx: &mut RequestContext, error: &McpError) -> Response<Body> {
@@ -294,54 +383,4 @@ fn note(ctx: &mut RequestContext, caller: &Caller, status: StatusCode) {
         Some(McpOutcome::Timeout) => RecordOutcome::Timeout,
         Some(_) => RecordOutcome::UpstreamError,
     };
-}
-
-/// Answers a CORS preflight. It carries no credential, so it must come here before authentication.
-fn preflight(request: &HeaderMap) -> Response<Body> {
-    let mut response = reply::empty(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
-    headers
-        .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
-    let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
-    let allowed: Vec<&str> =
-        asked.unwrap_or_default().split(',').map(str::trim).filter(|name| is_allowed(name)).collect();
-    if let Ok(value) = HeaderValue::from_str(&allowed.join(", "))
-        && !allowed.is_empty()
-    {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, value);
-    }
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    response
-}
-
-/// All `Mcp-*` headers, and those that MCP clients send beside them.
-fn is_allowed(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with("mcp-")
-        || matches!(
-            &*name,
-            "accept"
-                | "authorization"
-                | "content-type"
-                | "last-event-id"
-                | "traceparent"
-                | "tracestate"
-                | "x-api-key"
-                | "x-request-id"
-        )
-}
-
-/// Lets the pages of an allowed origin read the answer and the headers that MCP clients need. `origin` has passed the check.
-pub fn with_cors(mut response: Response<Body>, origin: Option<HeaderValue>) -> Response<Body> {
-    const EXPOSED: HeaderValue = HeaderValue::from_static(
-        "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id",
-    );
-    const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
-    let Some(origin) = origin else { return response };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    headers.append(header::VARY, VARY_ORIGIN);
-    response
 }

@@ -4,9 +4,9 @@ use crate::{
     frame::{Frame, Limits, MAX_DEPTH, unquote},
     sse::{self, Parser},
     state::{NoRoom, Pieces, Room},
+    wire::WireBody,
 };
 use bytes::Bytes;
-use holdfast_upstream::ReplyBody;
 use http_body::Body;
 use std::{
     future::poll_fn,
@@ -122,14 +122,14 @@ fn same_id(one: &[u8], other: &[u8]) -> bool {
 
 /// An event stream of a server. Reading it is what lets the server go on: nothing is read ahead.
 pub(crate) struct Source {
-    body: Option<ReplyBody>,
+    body: Option<WireBody>,
     parser: Parser,
     limits: Limits,
 }
 
 impl Source {
     /// The events of `body`, none larger than `event_max`.
-    pub(crate) fn new(body: ReplyBody, event_max: usize) -> Self {
+    pub(crate) fn new(body: WireBody, event_max: usize) -> Self {
         Self { body: Some(body), parser: Parser::new(event_max), limits: answer_limits(event_max) }
     }
 

@@ -1,7 +1,8 @@
 //! MCP servers.
 
 use crate::{
-    ByteSize, Conversations, RouteAuth, Secret, SseFront, StdioFront, Upstream, UpstreamAuth, WebSocketFront,
+    ByteSize, Conversations, Federation, RouteAuth, Secret, SseFront, StdioFront, Upstream, UpstreamAuth,
+    WebSocketFront,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -36,6 +37,8 @@ pub struct Mcp {
     pub websocket: WebSocketFront,
     /// The client of `serve --stdio`.
     pub stdio: StdioFront,
+    /// All servers at one endpoint.
+    pub federation: Federation,
     /// Servers.
     pub servers: Vec<McpServer>,
 }

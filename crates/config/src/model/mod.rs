@@ -1,6 +1,7 @@
 //! The canonical form of a configuration: every alias resolved, every default filled in.
 
 mod auth;
+mod federation;
 mod fronts;
 mod ha;
 mod listener;
@@ -10,6 +11,7 @@ mod redis;
 mod routing;
 
 pub use auth::*;
+pub use federation::*;
 pub use fronts::*;
 pub use ha::*;
 pub use listener::*;

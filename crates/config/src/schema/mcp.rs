@@ -1,12 +1,14 @@
 //! MCP servers and plain HTTP routes.
 
+mod federation;
 mod fronts;
 mod stdio;
 
 use super::{
-    Block, DAY, Def, HOUR, Key, Kind, SECOND, Word, auth::ROUTE_AUTH, int, key, kib, mib, routing::POLICY,
-    rules::Rule, seconds,
+    Block, DAY, Def, HOUR, Key, Kind, MINUTE, SECOND, Word, auth::ROUTE_AUTH, int, key, kib, mib,
+    routing::POLICY, rules::Rule, seconds,
 };
+use federation::FEDERATION;
 use fronts::FRONTS;
 use stdio::{COMMAND, LINKS};
 
@@ -101,7 +103,7 @@ pub(super) static MCP: Block = Block {
                 "path",
                 Kind::Text(Rule::Prefix),
                 Def::Text("/mcp"),
-                "Path of the endpoints: `/mcp/{server}`.",
+                "Path of the endpoints: `/mcp/{server}` for each server, and this itself for all of them.",
             ),
             key(
                 "public_url",
@@ -155,9 +157,10 @@ pub(super) static MCP: Block = Block {
             ),
         ],
         FRONTS,
+        FEDERATION,
     ],
     scalar: None,
-    reserved: &["federation"],
+    reserved: &[],
 };
 
 static MCP_SERVER: Block = Block {

@@ -10,8 +10,10 @@ pub(crate) enum Rule {
     Any,
     /// `A-Za-z0-9_-`, at most 64.
     Name,
-    /// The same without `__`, which separates server and tool when names are merged.
+    /// The same without `__` and without `_` at its end: `__` separates server and tool when names are merged.
     ServerName,
+    /// What stands between the name of a server and that of a tool.
+    Separator,
     /// `A-Za-z0-9_-`, at most 16.
     KeyId,
     /// An IP address.
@@ -58,7 +60,10 @@ impl Rule {
         let fine = match self {
             Self::Any | Self::File => true,
             Self::Name => is_name(text, 64),
-            Self::ServerName => is_name(text, 64) && !text.contains("__"),
+            Self::ServerName => is_name(text, 64) && !text.contains("__") && !text.ends_with('_'),
+            Self::Separator => {
+                text.len() <= 8 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+            }
             Self::KeyId => is_name(text, 16),
             Self::Address => text.parse::<IpAddr>().is_ok(),
             Self::Network => network(text).is_some(),
@@ -82,7 +87,10 @@ impl Rule {
         match self {
             Self::Any => "text",
             Self::Name => "a name of `A-Za-z0-9_-`, at most 64",
-            Self::ServerName => "a name of `A-Za-z0-9_-`, at most 64, without `__`",
+            Self::ServerName => {
+                "a name of `A-Za-z0-9_-`, at most 64, without `__` and without `_` at the end"
+            }
+            Self::Separator => "1 to 8 characters of `A-Za-z0-9_.-`",
             Self::KeyId => "1 to 16 characters of `A-Za-z0-9_-`",
             Self::Address => "an IP address such as `0.0.0.0` or `::1`",
             Self::Network => "an address or network such as `10.0.0.0/8`",

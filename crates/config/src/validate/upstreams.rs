@@ -219,6 +219,7 @@ fn mcp(check: &mut Check<'_>) {
         _ => (name, None),
     };
     check.ordered(mcp, "mcp", bytes("max_response_bytes"), bytes("response_bytes_total"));
+    federation(check, mcp);
     if check.role != Role::Serve || mcp.mentions("public_url") {
         return;
     }
@@ -228,5 +229,17 @@ fn mcp(check: &mut Check<'_>) {
         check.error(format!("mcp.servers[{i}]"), server.at_key("name"), message).help = Some(
             "clients find the authorization server by it (RFC 9728); it is never taken from `Host`".into(),
         );
+    }
+}
+
+/// A joined name must come apart as it was joined: the first separator in it is the one between.
+fn federation(check: &mut Check<'_>, mcp: &BlockVal) {
+    let Some(separator) = mcp.block("federation").and_then(|block| block.text("separator")) else { return };
+    for (i, server) in mcp.blocks("servers") {
+        let Some(name) = server.text("name") else { continue };
+        if [name, separator].concat().find(separator) != Some(name.len()) {
+            let message = format!("holds or ends like `mcp.federation.separator`, which is `{separator}`");
+            check.error(format!("mcp.servers[{i}].name"), server.at_key("name"), message);
+        }
     }
 }

@@ -120,6 +120,8 @@ async fn tell(reach: &Reach, endpoint: EndpointTag, id: &str, version: Version) 
         method: Method::DELETE,
         headers,
         body: Bytes::new(),
+        // A session of a server that is linked is found by its id alone.
+        principal: None,
         pin: Some(endpoint),
         avoid: Vec::new(),
         // At most once: what may have arrived is not sent again.

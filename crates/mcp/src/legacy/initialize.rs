@@ -59,7 +59,7 @@ pub(crate) async fn initialize(caller: &Caller, frame: &Frame) -> Response<Body>
 }
 
 /// `initialize` changes nothing that anybody else sees: until its answer is here it can be asked of any endpoint.
-async fn handshake(caller: &Caller, frame: &Frame) -> Result<Answer, Failure> {
+pub(crate) async fn handshake(caller: &Caller, frame: &Frame) -> Result<Answer, Failure> {
     let until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     let mut avoid: Vec<EndpointKey> = Vec::new();
     let mut left = caller.server.attempts_max;

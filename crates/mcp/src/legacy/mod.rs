@@ -20,6 +20,10 @@ mod session;
 mod translate;
 
 pub(crate) use body::EventBody;
+pub(crate) use get::of_session as get_stream;
+pub(crate) use initialize::handshake;
+pub(crate) use rebind::{close, initialized};
+pub(crate) use session::{Bound, Session, sole};
 
 use crate::{
     caller::{Caller, PROTOCOL_VERSION, reason},
@@ -27,15 +31,15 @@ use crate::{
     errors::{McpError, Problem},
     frame::{Frame, FrameError, Kind},
     reply,
+    token::SessionUid,
 };
-use deliver::respond;
+use deliver::{Outcome, respond};
 pub use expire::Reach;
 pub(crate) use expire::expire;
 use holdfast_edge::Body;
 use holdfast_telemetry::metrics::McpOutcome;
 use http::Response;
 use outlive::outlive;
-use session::Session;
 use std::sync::Arc;
 
 /// Answers a POST that holds one legacy message. A client that goes away does not cancel it.
@@ -50,6 +54,11 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if let Err(error) = agree(&caller, &session, &frame) {
         return refuse(&caller, &error, frame.id());
     }
+    one(caller, session, frame).await
+}
+
+/// Answers one message of an open session.
+pub(crate) async fn one(caller: Arc<Caller>, session: Arc<Session>, frame: Frame) -> Response<Body> {
     outlive(async move {
         let outcome = match frame.kind() {
             Kind::Request => request::request(&caller, &session, &frame).await,
@@ -81,9 +90,34 @@ pub(crate) async fn post_batch(
     outlive(batch::batch(caller, session, frames)).await
 }
 
+/// Asks the session's server, and waits for the answer alone. The gateway's own use: none if there is no answer that can be read.
+pub(crate) async fn fetch(caller: &Caller, session: &Session, frame: &Frame) -> Option<Frame> {
+    match request::request(caller, session, frame).await {
+        Outcome::Message { body, .. } => {
+            Frame::parse(body, &crate::source::answer_limits(caller.shared.response_max)).ok()
+        }
+        Outcome::Events { events, .. } => events.into_iter().rev().find_map(|event| event.frame),
+        Outcome::Open { tally, .. } => {
+            tally.end(McpOutcome::UpstreamError);
+            None
+        }
+        Outcome::Accepted | Outcome::Refused { .. } => None,
+    }
+}
+
 /// Answers a GET.
 pub(crate) async fn get(caller: Arc<Caller>) -> Response<Body> {
     get::get(caller).await
+}
+
+/// Ends a session, or one member's part of it, here and at the other replicas. False if there is no room to remember that.
+pub(crate) async fn end(caller: &Caller, session: SessionUid, expires: u64) -> bool {
+    let state = &caller.shared.state;
+    if state.end(session, expires).is_err() {
+        return false;
+    }
+    replicas::end(state, session, expires, replicas::until(caller)).await;
+    true
 }
 
 /// Answers a DELETE. Runs to its end even if the client does not wait.

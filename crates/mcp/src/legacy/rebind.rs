@@ -56,7 +56,9 @@ pub(crate) async fn rebind(
     epoch: Epoch,
     dead: Option<&EndpointKey>,
 ) -> Result<Binding, Stuck> {
-    let (true, Some(params)) = (caller.server.replayable, &session.initialize) else {
+    // What was never bound loses nothing by being bound now.
+    let may = caller.server.replayable || (session.is_unbound && epoch == Epoch(0));
+    let (true, Some(params)) = (may, &session.initialize) else {
         return Err(Stuck::NotReplayable);
     };
     let journal = &caller.shared.state.journal;
@@ -146,12 +148,22 @@ async fn replay(
         upstream_session: head.session.clone(),
         epoch: Epoch(epoch.0.saturating_add(1)),
     };
+    initialized(caller, session, &binding, until).await.then_some(binding)
+}
+
+/// Tells the server that the session is open. Whether it took that.
+pub(crate) async fn initialized(
+    caller: &Caller,
+    session: &Session,
+    binding: &Binding,
+    until: Instant,
+) -> bool {
     let mut out = caller.message(INITIALIZED, Safety::Idempotent);
-    bind(&mut out, session, &binding);
+    bind(&mut out, session, binding);
     out.until = until;
-    match ask(&caller.server, out, None, Hold::OnlyAnswer).await.ok()? {
-        Answer::Bare(head) if head.status.is_success() => Some(binding),
-        Answer::Bare(_) | Answer::Message(..) | Answer::Events(..) | Answer::Open(..) => None,
+    match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
+        Ok(Answer::Bare(head)) => head.status.is_success(),
+        Ok(Answer::Message(..) | Answer::Events(..) | Answer::Open(..)) | Err(_) => false,
     }
 }
 

@@ -7,13 +7,18 @@ use crate::{
     errors::{McpError, Problem},
     exchange::SESSION,
     ids::Epoch,
-    state::{Binding, Known},
-    token::{Audience, EndingRecord, EndpointTag, SessionToken, SessionUid, unix_now},
+    server::Server,
+    shared::Shared,
+    state::{Binding, Known, Use},
+    token::{
+        Audience, EndingRecord, EndpointTag, MemberTag, MergedToken, SessionToken, SessionUid, member_uid,
+        unix_now,
+    },
 };
 use bytes::Bytes;
 use holdfast_telemetry::metrics::SessionRefusal;
 use holdfast_upstream::{EndpointKey, clock};
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use std::{sync::Arc, time::Duration};
 
 /// A session whose token was opened.
@@ -31,6 +36,10 @@ pub(crate) struct Session {
     /// The server's id for it.
     inner_id: Option<Arc<str>>,
     epoch: Epoch,
+    /// Its server is a member of the merged endpoint, where the session is part of a greater one.
+    pub(crate) is_part: bool,
+    /// The member was not bound when the greater session was opened: it is bound by its first use.
+    pub(crate) is_unbound: bool,
 }
 
 impl Session {
@@ -52,7 +61,7 @@ impl Session {
     /// The session of the request's token, and the time since that was made.
     fn unseal(caller: &Caller, now: u64) -> Result<(Arc<Self>, Duration), McpError> {
         let refused = |why| refused(caller, why);
-        let Some(text) = sole(caller, &SESSION) else {
+        let Some(text) = sole(&caller.headers, &SESSION) else {
             if caller.headers.contains_key(&SESSION) {
                 return Err(refused(SessionRefusal::Invalid));
             }
@@ -82,6 +91,12 @@ impl Session {
         caller.using.get_or_init(|| caller.shared.state.uses.begin(self.uid, left, || self.ending()));
     }
 
+    /// As [`Self::begin`], for as long as the value is kept.
+    pub(crate) fn in_use(&self, shared: &Shared, now: u64) -> Use {
+        let left = Duration::from_secs(self.expires.saturating_sub(now));
+        shared.state.uses.begin(self.uid, left, || self.ending())
+    }
+
     /// What whoever ends the session needs to know. Where it has moved since, the journal says.
     fn ending(&self) -> Option<Bytes> {
         let record = EndingRecord {
@@ -109,7 +124,47 @@ impl Session {
             tag: token.endpoint,
             inner_id,
             epoch: token.epoch,
+            is_part: false,
+            is_unbound: false,
         }
+    }
+
+    /// What `server` has of a session at the merged endpoint. It is a session like any other, whose token nobody ever saw.
+    pub(crate) fn part(
+        shared: &Shared,
+        server: &Arc<Server>,
+        whole: &MergedToken,
+        principal: [u8; 32],
+    ) -> Self {
+        let uid = member_uid(whole.uid, server.name());
+        let tag = MemberTag::of(server.name());
+        let bound = whole.members.iter().find(|part| part.member == tag);
+        // A part that ended by itself begins anew: the session that it is of goes on.
+        let bound = bound.filter(|_| !shared.state.revoked.contains(uid));
+        Self {
+            uid,
+            version: bound.map_or(whole.version, |part| part.version),
+            expires: whole.expires,
+            initialize: Some(whole.initialize.clone()),
+            server: Arc::clone(&server.name),
+            principal,
+            endpoint: bound.and_then(|part| server.endpoint(part.endpoint)),
+            tag: bound.map_or(EndpointTag([0; 16]), |part| part.endpoint),
+            inner_id: bound.and_then(|part| part.upstream_session.as_deref()).map(Arc::from),
+            epoch: Epoch(0),
+            is_part: true,
+            is_unbound: bound.is_none(),
+        }
+    }
+
+    /// Whether it has a binding, here or as its token says.
+    pub(crate) fn is_bound(&self, shared: &Shared) -> bool {
+        !self.is_unbound || shared.state.journal.get(self.uid, clock::now()).is_some()
+    }
+
+    /// The name of its server.
+    pub(crate) fn server(&self) -> &Arc<str> {
+        &self.server
     }
 
     /// Where the session's requests go: what this replica knows of re-bindings, else what the token says. Waits only where another
@@ -134,6 +189,9 @@ impl Session {
 
     /// What the token says.
     fn sealed(&self) -> Bound {
+        if self.is_unbound {
+            return Bound::Gone(self.epoch);
+        }
         match (&self.inner_id, &self.endpoint) {
             // The server keeps no session: any endpoint will do.
             (None, _) => Bound::To(Binding { endpoint: None, upstream_session: None, epoch: self.epoch }),
@@ -167,8 +225,8 @@ pub(crate) enum Bound {
 }
 
 /// A header that is there exactly once, as text. Twice is as good as forged.
-fn sole<'c>(caller: &'c Caller, name: &HeaderName) -> Option<&'c str> {
-    let mut values = caller.headers.get_all(name).iter();
+pub(crate) fn sole<'c>(headers: &'c HeaderMap, name: &HeaderName) -> Option<&'c str> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,

@@ -116,11 +116,34 @@ impl Translator {
         let member = match frame.kind() {
             Kind::Request => Member::Id,
             Kind::Notification if frame.is("notifications/cancelled") => Member::RequestId,
+            Kind::Notification if self.session.is_part => return self.of_part(frame),
             Kind::Notification | Kind::Response | Kind::ErrorResponse => return frame.bytes().clone(),
         };
         let Some(original) = frame.raw(member) else { return frame.bytes().clone() };
-        let wrapped = ids::wrap(self.epoch, original);
+        let mut wrapped = ids::wrap(self.epoch, original);
+        if self.session.is_part {
+            wrapped = ids::of_member(self.session.server(), &wrapped);
+        }
         frame.splice().set(member, wrapped).finish().unwrap_or_else(|_| frame.bytes().clone())
+    }
+}
+
+impl Translator {
+    /// A notification of a member of the merged endpoint: its lists may have changed, and its URIs may have other names there.
+    fn of_part(&self, frame: &Frame) -> Bytes {
+        let (shelf, member) = (&self.shared.state.shelf, self.session.server());
+        shelf.hear(member, frame);
+        let shown = frame
+            .text(Member::Uri)
+            .filter(|_| frame.is("notifications/resources/updated"))
+            .and_then(|uri| shelf.shown(self.session.audience().principal, member, &uri));
+        match shown {
+            Some(uri) => {
+                let changed = frame.splice().set_text(Member::Uri, &uri).finish();
+                changed.unwrap_or_else(|_| frame.bytes().clone())
+            }
+            None => frame.bytes().clone(),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> 
         }
     };
     let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
-    match exchange(caller, frame, &prepared).await {
+    match exchange(caller, frame, &prepared, None).await {
         Ok(answer) => deliver(caller, frame, answer, prepared.rewrite, tally),
         Err(failure) => {
             let error = match prepared.pin {
@@ -54,6 +54,29 @@ pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> 
             tally.end(outcome);
             caller.note_outcome(outcome, reason(&error));
             reply::error(&error, frame.id())
+        }
+    }
+}
+
+/// Asks a safe request's answer of `caller`'s server, whatever comes before it. The gateway's own use: nothing in it is sealed.
+pub(crate) async fn fetch(caller: &Caller, frame: &Frame) -> Result<Frame, McpError> {
+    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
+    let prepared =
+        Prepared { body: frame.bytes().clone(), name: None, pin: None, rewrite: Rewrite::default() };
+    match exchange(caller, frame, &prepared, Some(Hold::OnlyAnswer)).await {
+        Ok(answer) => match answer.response() {
+            Some(response) => {
+                tally.end(verdict(response));
+                Ok(response.clone())
+            }
+            None => {
+                tally.end(McpOutcome::UpstreamError);
+                Err(bare_error(answer.head().status))
+            }
+        },
+        Err(failure) => {
+            tally.end(failure_verdict(&failure));
+            Err(failure.to_error())
         }
     }
 }
@@ -100,9 +123,16 @@ fn prepare(caller: &Caller, frame: &Frame) -> Result<Prepared, Unfit> {
     Ok(Prepared { body, name, pin: Some(opened.endpoint), rewrite })
 }
 
-async fn exchange(caller: &Caller, frame: &Frame, prepared: &Prepared) -> Result<Answer, Failure> {
+/// `hold` as its safety wants, if the caller does not say.
+async fn exchange(
+    caller: &Caller,
+    frame: &Frame,
+    prepared: &Prepared,
+    hold: Option<Hold>,
+) -> Result<Answer, Failure> {
     let safety = caller.safety(frame);
-    let hold = if safety == Safety::Unsafe { Hold::FirstMessage } else { Hold::Answer };
+    let usual = if safety == Safety::Unsafe { Hold::FirstMessage } else { Hold::Answer };
+    let hold = hold.unwrap_or(usual);
     let mut avoid: Vec<EndpointKey> = Vec::new();
     let mut left = caller.server.attempts_max;
     loop {

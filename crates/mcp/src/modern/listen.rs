@@ -10,9 +10,9 @@
 
 use super::{
     handles::{self, declares_tasks, tasks_not_declared},
-    listen_body::ListenBody,
+    listen_body::{Followers, ListenBody},
     merge, refuse,
-    subscription::{Said, Subscription, follow},
+    subscription::{Said, Subscription},
 };
 use crate::{
     caller::{Caller, Tally},
@@ -28,23 +28,52 @@ use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{Response, StatusCode};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 
 /// After the first acknowledgement, how long the others are waited for.
 const ACK_WAIT: Duration = Duration::from_millis(250);
 /// Events of all endpoints that may wait for the client. A full queue slows the endpoints down.
 const QUEUE: usize = 16;
 
+/// One server's part of a subscription.
+pub(crate) struct Wanted {
+    pub(crate) caller: Arc<Caller>,
+    /// The request as this server gets it.
+    pub(crate) frame: Frame,
+    /// Resources that the client knows by another URI than the server: the server's, and the client's.
+    pub(crate) uris: Vec<(String, String)>,
+}
+
 /// Opens a subscription on every endpoint and answers with the merged stream.
 pub(crate) async fn listen(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
+    listen_all(vec![Wanted { caller, frame, uris: Vec::new() }]).await
+}
+
+/// Opens a subscription on every endpoint of several servers. Answers with the error of the first that cannot be asked at all.
+pub(crate) async fn listen_all(parts: Vec<Wanted>) -> Response<Body> {
+    let (said, heard) = mpsc::channel(QUEUE);
+    let mut subscriptions = Vec::with_capacity(parts.len());
+    for part in parts {
+        match prepare(part, said.clone()) {
+            Ok(subscription) => subscriptions.push(Arc::new(subscription)),
+            Err(refusal) => return *refusal,
+        }
+    }
+    drop(said);
+    begin(subscriptions, heard).await
+}
+
+fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<Response<Body>>> {
+    let Wanted { caller, frame, uris } = part;
     if !matches!(frame.raw(Member::Notifications), Some([b'{', ..])) {
         let error = McpError::new(Problem::InvalidParams).detail("`params.notifications` must be an object");
-        return refuse(&caller, &frame, &error);
+        return Err(Box::new(refuse(&caller, &frame, &error)));
     }
     let handles = frame.places(Place::TaskId);
     if !handles.is_empty() && !declares_tasks(&frame) {
         Tally::new(&caller.server, &frame, MappedEra::Modern).end(McpOutcome::Refused);
-        return reply::json(StatusCode::BAD_REQUEST, tasks_not_declared(frame.id().unwrap_or(b"null")));
+        let body = tasks_not_declared(frame.id().unwrap_or(b"null"));
+        return Err(Box::new(reply::json(StatusCode::BAD_REQUEST, body)));
     }
     let mut tasks: HashMap<EndpointKey, Vec<(String, String)>> = HashMap::new();
     for (start, end) in &handles {
@@ -54,39 +83,34 @@ pub(crate) async fn listen(caller: Arc<Caller>, frame: Frame) -> Response<Body> 
             tasks.entry(opened.endpoint).or_default().push((opened.original, handle.into_owned()));
         }
     }
-    let tally = Tally::new(&caller.server, &frame, MappedEra::Modern);
-    let (said, heard) = mpsc::channel(QUEUE);
     let id = frame.id_bytes().unwrap_or_default();
     let names_tasks = !handles.is_empty();
-    let subscription = Subscription { caller: Arc::clone(&caller), frame, id, tasks, names_tasks, said };
-    begin(Arc::new(subscription), heard, tally).await
+    Ok(Subscription { caller, frame, id, tasks, names_tasks, uris, said })
 }
 
-async fn begin(
-    subscription: Arc<Subscription>,
-    mut heard: mpsc::Receiver<Said>,
-    tally: Tally,
-) -> Response<Body> {
-    let caller = &subscription.caller;
-    let mut followers = JoinSet::new();
-    let endpoints: Vec<EndpointKey> =
-        caller.server.upstream.endpoints().into_iter().map(|endpoint| endpoint.key).collect();
-    for endpoint in &endpoints {
-        followers.spawn(follow(Arc::clone(&subscription), endpoint.clone()));
-    }
-    let first = gather(&subscription, &mut heard, endpoints.len()).await;
+async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: mpsc::Receiver<Said>) -> Response<Body> {
+    let Some(one) = subscriptions.first().map(Arc::clone) else {
+        return reply::error(&McpError::new(Problem::NoEndpoint), None);
+    };
+    let tally = |part: &Arc<Subscription>| Tally::new(&part.caller.server, &part.frame, MappedEra::Modern);
+    let tallies: Vec<Tally> = subscriptions.iter().map(tally).collect();
+    let mut followers = Followers::default();
+    let expected = followers.join(&subscriptions);
+    let first = gather(&one, &mut heard, expected).await;
     if !first.acknowledged.is_empty() {
-        caller.notes.lock().streaming = true;
+        one.caller.notes.lock().streaming = true;
         let ready = opening(&first);
-        let body = ListenBody::new(subscription, ready, heard, followers, endpoints, tally);
+        let body = ListenBody::new(subscriptions, ready, heard, followers, tallies);
         return reply::events(Body::boxed(body));
     }
-    tally.end(McpOutcome::UpstreamError);
+    for tally in tallies {
+        tally.end(McpOutcome::UpstreamError);
+    }
     if let Some((status, body)) = first.refused {
         return reply::json(status, body);
     }
     let error = McpError::new(Problem::NoEndpoint).retry_after(Duration::from_secs(1));
-    reply::error(&error, Some(&subscription.id))
+    reply::error(&error, Some(&one.id))
 }
 
 #[derive(Default)]

@@ -26,51 +26,75 @@ use tokio::{sync::mpsc, task::JoinSet};
 /// How often new endpoints are looked for.
 const REFRESH: Duration = Duration::from_secs(5);
 
+/// The tasks that listen, one for each endpoint; dropping it ends them.
+#[derive(Default)]
+pub(super) struct Followers {
+    tasks: JoinSet<()>,
+    /// By part and endpoint.
+    followed: HashSet<(usize, EndpointKey)>,
+}
+
+impl Followers {
+    /// Listens to the endpoints that nobody listens to yet, and says how many there were.
+    pub(super) fn join(&mut self, parts: &[Arc<Subscription>]) -> usize {
+        let before = self.followed.len();
+        for (number, part) in parts.iter().enumerate() {
+            for endpoint in part.caller.server.endpoints() {
+                if self.followed.insert((number, endpoint.clone())) {
+                    self.tasks.spawn(follow(Arc::clone(part), endpoint));
+                }
+            }
+        }
+        self.followed.len() - before
+    }
+}
+
 /// Owns the tasks that listen to the endpoints: dropping it cancels the subscription everywhere.
 pub(super) struct ListenBody {
-    subscription: Arc<Subscription>,
+    /// At least one.
+    parts: Vec<Arc<Subscription>>,
     ready: VecDeque<Bytes>,
     heard: mpsc::Receiver<Said>,
-    followers: JoinSet<()>,
-    followed: HashSet<EndpointKey>,
+    followers: Followers,
     keep_alive: Alarm,
+    keep_alive_every: Duration,
     refresh: Alarm,
     draining: Draining,
-    tally: Option<Tally>,
+    tallies: Vec<Tally>,
     done: bool,
-    _open: OpenStream,
+    _open: Vec<OpenStream>,
 }
 
 impl ListenBody {
-    /// `ready` goes first.
+    /// `ready` goes first. There is at least one part.
     pub(super) fn new(
-        subscription: Arc<Subscription>,
+        parts: Vec<Arc<Subscription>>,
         ready: Vec<Bytes>,
         heard: mpsc::Receiver<Said>,
-        followers: JoinSet<()>,
-        followed: Vec<EndpointKey>,
-        tally: Tally,
+        followers: Followers,
+        tallies: Vec<Tally>,
     ) -> Self {
         let now = clock::now();
-        let caller = &subscription.caller;
+        let caller = &parts[0].caller;
+        let keep_alive_every = caller.shared.keep_alive;
         Self {
             ready: ready.into(),
             heard,
             followers,
-            followed: followed.into_iter().collect(),
-            keep_alive: Alarm::new(clock::after(now, caller.shared.keep_alive)),
+            keep_alive: Alarm::new(clock::after(now, keep_alive_every)),
+            keep_alive_every,
             refresh: Alarm::new(clock::after(now, REFRESH)),
             draining: Draining::new(&caller.drain),
-            tally: Some(tally),
+            tallies,
             done: false,
-            _open: OpenStream::new(caller, StreamKind::Listen),
-            subscription,
+            _open: parts.iter().map(|part| OpenStream::new(&part.caller, StreamKind::Listen)).collect(),
+            parts,
         }
     }
 
     /// "it SHOULD respond to the original request with a completion result before closing the stream"
     fn complete(&mut self) {
-        let id = String::from_utf8_lossy(&self.subscription.id).into_owned();
+        let id = String::from_utf8_lossy(&self.parts[0].id).into_owned();
         let message = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}}}"#
         );
@@ -78,18 +102,9 @@ impl ListenBody {
         sse::message(&mut out, None, message.as_bytes());
         self.ready.push_back(out.freeze());
         self.done = true;
-        self.followers.abort_all();
-        if let Some(tally) = self.tally.take() {
+        self.followers.tasks.abort_all();
+        for tally in self.tallies.drain(..) {
             tally.end(McpOutcome::Ok);
-        }
-    }
-
-    /// Listens to endpoints that joined the server.
-    fn look_for_more(&mut self) {
-        for endpoint in self.subscription.caller.server.upstream.endpoints() {
-            if self.followed.insert(endpoint.key.clone()) {
-                self.followers.spawn(follow(Arc::clone(&self.subscription), endpoint.key));
-            }
         }
     }
 
@@ -99,7 +114,7 @@ impl ListenBody {
             match self.heard.poll_recv(cx) {
                 Poll::Ready(Some(Said::Event(event))) => {
                     self.ready.push_back(event);
-                    let next = clock::after(clock::now(), self.subscription.caller.shared.keep_alive);
+                    let next = clock::after(clock::now(), self.keep_alive_every);
                     self.keep_alive.reset(next);
                     return Poll::Ready(());
                 }
@@ -113,12 +128,12 @@ impl ListenBody {
             return Poll::Ready(());
         }
         while self.refresh.poll(cx).is_ready() {
-            self.look_for_more();
+            self.followers.join(&self.parts);
             self.refresh.reset(clock::after(clock::now(), REFRESH));
         }
         if self.keep_alive.poll(cx).is_ready() {
             self.ready.push_back(Bytes::from_static(sse::KEEP_ALIVE));
-            let next = clock::after(clock::now(), self.subscription.caller.shared.keep_alive);
+            let next = clock::after(clock::now(), self.keep_alive_every);
             self.keep_alive.reset(next);
             return Poll::Ready(());
         }

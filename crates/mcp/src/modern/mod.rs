@@ -9,6 +9,9 @@ mod listen_body;
 mod merge;
 mod subscription;
 
+pub(crate) use call::{call, fetch};
+pub(crate) use listen::{Wanted, listen_all};
+
 use crate::{
     caller::{Caller, Tally, failure_verdict, reason},
     era::Version,
@@ -24,7 +27,7 @@ use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
 
 /// Requests that this version took away; the server is not asked ("MUST respond with 404 Not Found").
-const REMOVED: [&[u8]; 5] =
+pub(crate) const REMOVED: [&[u8]; 5] =
     [b"initialize", b"ping", b"logging/setLevel", b"resources/subscribe", b"resources/unsubscribe"];
 
 /// Answers a POST that holds one modern message. A client that goes away cancels it.
@@ -44,7 +47,7 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if frame.is("subscriptions/listen") {
         return Box::pin(listen::listen(caller, frame)).await;
     }
-    call::call(&caller, &frame).await
+    call(&caller, &frame).await
 }
 
 /// The headers of a modern message as its client sent them; they were checked against the body.

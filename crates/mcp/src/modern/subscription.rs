@@ -4,7 +4,7 @@ use super::{forward_headers, handles};
 use crate::{
     caller::Caller,
     exchange::{Answer, Hold, ask, bare_error},
-    frame::{Frame, Member, Place, fields, quote, unquote},
+    frame::{Frame, Member, Place, elements, fields, quote, unquote},
     seal::Purpose,
     source::{Event, Source},
     sse,
@@ -45,6 +45,8 @@ pub(super) struct Subscription {
     /// Task handles of the client's filter: by endpoint, the server's id and the handle.
     pub(super) tasks: HashMap<EndpointKey, Vec<(String, String)>>,
     pub(super) names_tasks: bool,
+    /// Resources that the client knows by another URI: the server's, and the client's.
+    pub(super) uris: Vec<(String, String)>,
     pub(super) said: mpsc::Sender<Said>,
 }
 
@@ -160,10 +162,48 @@ impl Subscription {
         self.frame.splice().set(Member::Notifications, filter).finish().ok()
     }
 
+    /// The client's URI of a resource that changed, where it is another than the server's.
+    fn shown_uri(&self, frame: &Frame) -> Option<String> {
+        if self.uris.is_empty() || !frame.is("notifications/resources/updated") {
+            return None;
+        }
+        let own = frame.text(Member::Uri)?;
+        self.uris.iter().find(|(theirs, _)| *theirs == own).map(|(_, shown)| shown.clone())
+    }
+
+    /// What was agreed to, with the client's URIs. A filter that names tasks of a member under other URIs keeps its tasks' ids.
+    fn shown_filter(&self, frame: &Frame) -> Option<String> {
+        if self.uris.is_empty() || self.names_tasks {
+            return None;
+        }
+        let shown = |raw: &[u8]| {
+            let own = unquote(raw)?;
+            let known = self.uris.iter().find(|(theirs, _)| *theirs == own);
+            Some(quote(known.map_or(&*own, |(_, shown)| shown)))
+        };
+        let members = fields(frame.raw(Member::Notifications)?).map(|(key, value)| {
+            let value = match &*key {
+                "resourceSubscriptions" => {
+                    let uris: Vec<String> =
+                        elements(value.raw).iter().filter_map(|uri| shown(uri.raw)).collect();
+                    format!("[{}]", uris.join(","))
+                }
+                _ => String::from_utf8_lossy(value.raw).into_owned(),
+            };
+            format!("{}:{value}", quote(&key))
+        });
+        Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+    }
+
     /// An event of `endpoint` for the client; `None` for what is not passed on.
     fn translate(&self, endpoint: &EndpointKey, event: &Event) -> Option<Said> {
         let Some(frame) = &event.frame else { return None };
+        self.caller.shared.state.shelf.hear(&self.caller.server.name, frame);
         let mut splice = frame.splice();
+        let uri = self.shown_uri(frame);
+        if let Some(uri) = &uri {
+            splice = splice.set_text(Member::Uri, uri);
+        }
         let places = frame.places(Place::TaskId);
         for (start, end) in &places {
             let original = unquote(&frame.bytes()[*start..*end])?;
@@ -175,7 +215,10 @@ impl Subscription {
             splice = splice.replace((*start, *end), quote(&handle));
         }
         let acknowledges = frame.is("notifications/subscriptions/acknowledged");
-        if places.is_empty() && !acknowledges {
+        if acknowledges && let Some(filter) = self.shown_filter(frame) {
+            splice = splice.set(Member::Notifications, filter);
+        }
+        if places.is_empty() && uri.is_none() && !acknowledges {
             return Some(Said::Event(event.raw().clone()));
         }
         let message = splice.finish().ok()?;

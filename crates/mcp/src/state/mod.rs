@@ -24,6 +24,7 @@ pub(crate) use revoked::{Full, Revoked};
 pub(crate) use uses::{Use, Uses};
 
 use crate::{
+    federation::Shelf,
     ids::Epoch,
     token::{SessionUid, StreamRecord, unix_now},
 };
@@ -36,6 +37,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use streams::{LogLimits, SharedLog, StreamId, StreamLimits, Streams};
 use turns::ServerTurns;
 
+/// Of lists that are kept for when their member does not answer. What was used longest ago goes first.
+const SHELF_BYTES: u64 = 64 << 20;
+
 /// Process-wide MCP state; one per process, shared by all snapshots. Limits are those of the configuration it was made from:
 /// `sessions.max_entries`, `sessions.max_journal_reads`, `sessions.ttl` and `sessions.stream_*` need a restart.
 pub struct McpState {
@@ -47,6 +51,8 @@ pub struct McpState {
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
     pub(crate) answers: Arc<Answers>,
+    /// What members of the merged endpoint last listed.
+    pub(crate) shelf: Arc<Shelf>,
     /// Sessions being moved.
     pub(crate) moving: ServerTurns,
     /// Looks into the shared journal.
@@ -105,6 +111,7 @@ impl McpState {
             knowledge: Knowledge::default(),
             hints: Hints::default(),
             answers: Arc::default(),
+            shelf: Arc::new(Shelf::new(SHELF_BYTES)),
             moving: ServerTurns::default(),
             reading: Turns::new(sessions.max_journal_reads),
             replica: ReplicaId::random(),

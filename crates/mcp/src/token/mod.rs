@@ -9,6 +9,7 @@ mod codec;
 mod ending;
 mod handle;
 mod logged;
+mod merged;
 mod session;
 
 #[cfg(test)]
@@ -18,7 +19,10 @@ pub use binding::BindingRecord;
 pub use ending::EndingRecord;
 pub use handle::{EventId, Handle};
 pub use logged::{LoggedEvent, StreamRecord};
+pub use merged::{MemberPart, MemberTag, MergedToken, member_uid};
 pub use session::{SEALED_BYTES_MAX, Sealed, SessionToken, SessionUid};
+
+pub(crate) use codec::{Reader, Writer};
 
 use aws_lc_rs::digest;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -60,7 +64,7 @@ pub struct Audience<'a> {
 
 impl Audience<'_> {
     /// As associated data. Unambiguous: the principal has a fixed length.
-    fn context(&self) -> Vec<u8> {
+    pub(crate) fn context(&self) -> Vec<u8> {
         [self.principal.as_slice(), self.server.as_bytes()].concat()
     }
 }

@@ -18,6 +18,8 @@ mod handles;
 mod inputs;
 mod kills;
 mod listening;
+mod merged;
+mod merged_sessions;
 mod sessions;
 mod shared_store;
 mod storms;

@@ -93,6 +93,20 @@ label! {
 }
 
 label! {
+    /// What a list of the merged endpoint got of one member.
+    pub enum ListPart {
+        /// Its list as it is.
+        Current => "current",
+        /// Its list as it last was: it does not answer, or not in time.
+        LastGood => "last_good",
+        /// It has no such list.
+        None => "none",
+        /// It does not answer, and nothing is known of it: left out.
+        Missing => "missing",
+    }
+}
+
+label! {
     /// What a look into the shared journal found.
     pub enum JournalRead {
         /// An entry.
@@ -144,6 +158,8 @@ pub struct McpMetrics {
     pub sessions_refused: PerLabel<SessionRefusal, Counter>,
     /// Sessions moved.
     pub rebindings: PerLabel<Rebinding, Counter>,
+    /// Its parts of lists of the merged endpoint.
+    pub list_parts: PerLabel<ListPart, Counter>,
     /// Sessions that wait to be moved.
     pub rebindings_waiting: Gauge,
     /// Looks into the shared journal.
@@ -182,6 +198,7 @@ impl McpMetrics {
             sessions_opened: scope.counter(Metric::McpSessionsOpened, &[server]),
             sessions_refused: scope.counters(Metric::McpSessionsRefused, &[server]),
             rebindings: scope.counters(Metric::McpRebindings, &[server]),
+            list_parts: scope.counters(Metric::McpListParts, &[server]),
             rebindings_waiting: scope.gauge(Metric::McpRebindingsWaiting, &[server]),
             journal_reads: scope.counters(Metric::McpJournalReads, &[server]),
             journal_reads_waiting: scope.gauge(Metric::McpJournalReadsWaiting, &[server]),

@@ -145,6 +145,7 @@ table! {
     McpSessionsOpened: Counter "holdfast_mcp_sessions_opened" ["server"] "Session tokens opened and accepted.";
     McpSessionsRefused: Counter "holdfast_mcp_sessions_refused" ["server", "reason"] "Session tokens refused.";
     McpRebindings: Counter "holdfast_mcp_rebindings" ["server", "result"] "Sessions moved to another endpoint because theirs died.";
+    McpListParts: Counter "holdfast_mcp_list_parts" ["server", "part"] "Parts of this server in lists of the merged endpoint: as it is now, as it last was, or left out.";
     McpRebindingsWaiting: Gauge "holdfast_mcp_rebindings_waiting" ["server"] "Sessions that wait for their turn to be initialised anew because max_reinitializations of the server are under way.";
     McpJournalReads: Counter "holdfast_mcp_journal_reads" ["server", "result"] "Looks into the journal that replicas share.";
     McpJournalReadsWaiting: Gauge "holdfast_mcp_journal_reads_waiting" ["server"] "Looks that wait because sessions.max_journal_reads are under way.";

@@ -1,0 +1,393 @@
+//! What members last listed, kept apart for each authorization context.
+//!
+//! | kept | the member | what a client gets |
+//! |---|---|---|
+//! | fresh (the member's own `ttlMs`) | is not asked | what is kept |
+//! | old | answers within the patience | its answer |
+//! | old | is slower, or dead | what is kept, unless configured otherwise; the question goes on and its answer is kept |
+//! | nothing | answers within `list_timeout` | its answer |
+//! | nothing | does not, or is known to be late | nothing of this member |
+//!
+//! One question at a time for one page and context; whoever comes meanwhile waits for the same answer.
+
+use super::{List, Page, wrap_uri};
+use crate::frame::Frame;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use holdfast_telemetry::metrics::ListPart;
+use holdfast_upstream::clock;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Nobody's in particular: a page that its member calls public.
+const ANYBODY: [u8; 32] = [0; 32];
+/// Longest time a page is believed without asking, whatever its member says.
+const FRESH_MAX: Duration = Duration::from_hours(1);
+
+/// URIs that are remembered with the member that has them.
+const HOLDERS_MAX: u64 = 100_000;
+/// Longest URI that is remembered.
+const URI_BYTES_MAX: usize = 2 * 1024;
+
+/// Which page, of whom, for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// `Principal::binding()`
+    pub(crate) context: [u8; 32],
+    pub(crate) member: Arc<str>,
+    pub(crate) list: List,
+    /// The member's cursor; empty for the first page.
+    pub(crate) cursor: Arc<str>,
+    /// Versions with a handshake list differently.
+    pub(crate) modern: bool,
+}
+
+#[derive(Clone)]
+struct Kept {
+    page: Arc<Page>,
+    fresh_until: Instant,
+    /// Of the member's lists when it was asked.
+    generation: u64,
+}
+
+/// The member gave no page. What it said or did is in its own metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPage {
+    /// It answered, and not with a list: it has none.
+    None,
+    /// It did not answer.
+    Unreachable,
+}
+
+/// What a list gets of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// As it is now, or as its member said that it would stay.
+    Current(Arc<Page>),
+    /// As it last was.
+    LastGood(Arc<Page>),
+    /// The member has no such list.
+    None,
+    /// Left out.
+    Missing,
+}
+
+impl Part {
+    /// As metrics count it.
+    pub(crate) fn outcome(&self) -> ListPart {
+        match self {
+            Self::Current(_) => ListPart::Current,
+            Self::LastGood(_) => ListPart::LastGood,
+            Self::None => ListPart::None,
+            Self::Missing => ListPart::Missing,
+        }
+    }
+}
+
+/// How long a member is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// If there is something else to show.
+    pub(crate) with_last_good: Duration,
+    /// If there is nothing else.
+    pub(crate) without: Duration,
+    /// Whether what a member last said may stand in for it.
+    pub(crate) last_good: bool,
+}
+
+type Asking = Shared<BoxFuture<'static, Result<Arc<Page>, NoPage>>>;
+
+/// See the module. Outlives snapshots.
+pub(crate) struct Shelf {
+    kept: Cache<Key, Kept>,
+    asking: Mutex<HashMap<Key, Asking>>,
+    /// Members that were waited for in vain, until they answer again.
+    late: Mutex<HashSet<Arc<str>>>,
+    /// Who has a URI or a URI template, by context: what lists have shown.
+    holders: Cache<([u8; 32], Box<str>), Arc<str>>,
+    /// Grows when a member says that a list of its changed.
+    generations: Mutex<HashMap<(Arc<str>, List), u64>>,
+}
+
+impl Shelf {
+    /// Keeps at most `bytes_max` bytes; what was used longest ago goes first.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let weigh = |_: &Key, kept: &Kept| u32::try_from(kept.page.size()).unwrap_or(u32::MAX);
+        Self {
+            kept: Cache::builder().max_capacity(bytes_max).weigher(weigh).build(),
+            holders: Cache::new(HOLDERS_MAX),
+            asking: Mutex::default(),
+            late: Mutex::default(),
+            generations: Mutex::default(),
+        }
+    }
+
+    /// A member said that a list of its changed: nothing that is kept of it is fresh any more.
+    pub(crate) fn changed(&self, member: &Arc<str>, list: List) {
+        *self.generations.lock().entry((Arc::clone(member), list)).or_default() += 1;
+    }
+
+    /// Takes note of a message of a member, if it is about its lists.
+    pub(crate) fn hear(&self, member: &Arc<str>, message: &Frame) {
+        let lists: &[List] = match &*message.method_bytes() {
+            b"notifications/tools/list_changed" => &[List::Tools],
+            b"notifications/prompts/list_changed" => &[List::Prompts],
+            b"notifications/resources/list_changed" => &[List::Resources, List::Templates],
+            _ => return,
+        };
+        for list in lists {
+            self.changed(member, *list);
+        }
+    }
+
+    /// Remembers who has the URIs of a page. The first that was seen with one stays its holder.
+    pub(crate) fn learn(&self, context: &[u8; 32], member: &Arc<str>, list: List, page: &Page) {
+        if !matches!(list, List::Resources | List::Templates) {
+            return;
+        }
+        for item in page.items.iter().filter(|item| item.name.len() <= URI_BYTES_MAX) {
+            self.holders.entry((*context, item.name.clone())).or_insert_with(|| Arc::clone(member));
+        }
+    }
+
+    /// The member that has a URI or URI template, as far as lists have shown.
+    pub(crate) fn holder(&self, context: &[u8; 32], uri: &str) -> Option<Arc<str>> {
+        self.holders.get(&(*context, Box::from(uri)))
+    }
+
+    /// The URI under which clients know `own` of `member`, where another member has it too.
+    pub(crate) fn shown(&self, context: &[u8; 32], member: &str, own: &str) -> Option<String> {
+        let holder = self.holder(context, own)?;
+        (*holder != *member).then(|| wrap_uri(member, own))
+    }
+
+    /// Whether the member did not answer the last time it was waited for.
+    pub(crate) fn is_late(&self, member: &str) -> bool {
+        self.late.lock().contains(member)
+    }
+
+    /// What there is to show of a member. `ask` is called at most once, and only if the member has to be asked. Cancel safe: the question goes on without whoever asked first.
+    pub(crate) async fn part<F>(self: &Arc<Self>, key: Key, patience: Patience, ask: F) -> Part
+    where
+        F: FnOnce() -> BoxFuture<'static, Result<Page, NoPage>>,
+    {
+        let kept = self.kept(&key);
+        if let Some(kept) = &kept
+            && kept.fresh_until > clock::now()
+            && kept.generation == self.generation(&key)
+        {
+            return Part::Current(Arc::clone(&kept.page));
+        }
+        let last_good = kept.filter(|_| patience.last_good);
+        let wait = match (&last_good, self.is_late(&key.member)) {
+            (_, true) => Duration::ZERO,
+            (Some(_), false) => patience.with_last_good,
+            (None, false) => patience.without,
+        };
+        let member = Arc::clone(&key.member);
+        let asking = self.asking(key, patience.without, ask);
+        let answer =
+            if wait.is_zero() { asking.now_or_never() } else { clock::timeout(wait, asking).await.ok() };
+        match answer {
+            Some(Ok(page)) => Part::Current(page),
+            Some(Err(NoPage::None)) => Part::None,
+            Some(Err(NoPage::Unreachable)) | None => {
+                self.late.lock().insert(member);
+                last_good.map_or(Part::Missing, |kept| Part::LastGood(kept.page))
+            }
+        }
+    }
+
+    fn kept(&self, key: &Key) -> Option<Kept> {
+        self.kept.get(key).or_else(|| self.kept.get(&Key { context: ANYBODY, ..key.clone() }))
+    }
+
+    fn generation(&self, key: &Key) -> u64 {
+        let of = (Arc::clone(&key.member), key.list);
+        self.generations.lock().get(&of).copied().unwrap_or_default()
+    }
+
+    /// The question that is under way for `key`, or a new one.
+    /// A question is given up after `limit`: a member that is back can then be asked again.
+    fn asking<F>(self: &Arc<Self>, key: Key, limit: Duration, ask: F) -> Asking
+    where
+        F: FnOnce() -> BoxFuture<'static, Result<Page, NoPage>>,
+    {
+        let mut under_way = self.asking.lock();
+        if let Some(asking) = under_way.get(&key) {
+            return asking.clone();
+        }
+        let (shelf, asked) = (Arc::clone(self), key.clone());
+        let generation = self.generation(&key);
+        let answer = ask();
+        let asking = async move {
+            let answer = clock::timeout(limit, answer).await.unwrap_or(Err(NoPage::Unreachable));
+            shelf.asking.lock().remove(&asked);
+            shelf.keep(asked, generation, answer)
+        }
+        .boxed()
+        .shared();
+        under_way.insert(key, asking.clone());
+        // Whoever asked may leave; the answer is for the next one as well.
+        tokio::spawn(asking.clone());
+        asking
+    }
+
+    fn keep(&self, key: Key, generation: u64, answer: Result<Page, NoPage>) -> Result<Arc<Page>, NoPage> {
+        match answer {
+            Ok(page) => {
+                self.late.lock().remove(&key.member);
+                let page = Arc::new(page.compact());
+                let fresh = Duration::from_millis(page.ttl_ms).min(FRESH_MAX);
+                let context = if page.public { ANYBODY } else { key.context };
+                let kept = Kept {
+                    page: Arc::clone(&page),
+                    fresh_until: clock::after(clock::now(), fresh),
+                    generation,
+                };
+                self.kept.insert(Key { context, ..key }, kept);
+                Ok(page)
+            }
+            Err(NoPage::None) => {
+                self.late.lock().remove(&key.member);
+                Err(NoPage::None)
+            }
+            Err(NoPage::Unreachable) => Err(NoPage::Unreachable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    const PATIENCE: Patience = Patience {
+        with_last_good: Duration::from_millis(20),
+        without: Duration::from_millis(200),
+        last_good: true,
+    };
+
+    fn key(context: u8, member: &str) -> Key {
+        Key {
+            context: [context; 32],
+            member: member.into(),
+            list: List::Tools,
+            cursor: "".into(),
+            modern: true,
+        }
+    }
+
+    fn page(next: &str, ttl_ms: u64, public: bool) -> Page {
+        Page { items: Vec::new(), next: Some(next.into()), ttl_ms, public }
+    }
+
+    fn says(answer: Result<Page, NoPage>) -> impl FnOnce() -> BoxFuture<'static, Result<Page, NoPage>> {
+        || std::future::ready(answer).boxed()
+    }
+
+    fn hangs() -> BoxFuture<'static, Result<Page, NoPage>> {
+        std::future::pending().boxed()
+    }
+
+    fn next(part: &Part) -> Option<&str> {
+        match part {
+            Part::Current(page) | Part::LastGood(page) => page.next.as_deref(),
+            Part::None | Part::Missing => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_hangs_is_stood_in_for_by_what_it_last_said() {
+        let shelf = Arc::new(Shelf::new(1 << 20));
+        let first = shelf.part(key(1, "m"), PATIENCE, says(Ok(page("one", 0, false)))).await;
+        assert_eq!((next(&first), matches!(first, Part::Current(_))), (Some("one"), true));
+        let second = shelf.part(key(1, "m"), PATIENCE, hangs).await;
+        assert_eq!((next(&second), matches!(second, Part::LastGood(_))), (Some("one"), true));
+        assert!(shelf.is_late("m"), "nobody waits for it again");
+        assert_eq!(
+            shelf.part(key(2, "m"), PATIENCE, hangs).await,
+            Part::Missing,
+            "and nobody sees another's list"
+        );
+        let closed = Patience { last_good: false, ..PATIENCE };
+        assert_eq!(shelf.part(key(1, "m"), closed, hangs).await, Part::Missing);
+    }
+
+    #[tokio::test]
+    async fn a_member_that_answers_again_is_waited_for_again() {
+        let shelf = Arc::new(Shelf::new(1 << 20));
+        let dead = says(Err(NoPage::Unreachable));
+        assert_eq!(shelf.part(key(1, "m"), PATIENCE, dead).await, Part::Missing);
+        assert!(shelf.is_late("m"));
+        // Late: not waited for, but asked.
+        let part = shelf.part(key(1, "m"), PATIENCE, says(Ok(page("back", 0, false)))).await;
+        assert_eq!(next(&part), Some("back"));
+        assert!(!shelf.is_late("m"));
+    }
+
+    #[tokio::test]
+    async fn what_is_fresh_is_not_asked_for_until_its_member_says_that_it_changed() {
+        let shelf = Arc::new(Shelf::new(1 << 20));
+        shelf.part(key(1, "m"), PATIENCE, says(Ok(page("one", 60_000, false)))).await;
+        let kept = shelf.part(key(1, "m"), PATIENCE, || unreachable!("it is fresh")).await;
+        assert_eq!(next(&kept), Some("one"));
+        shelf.changed(&Arc::from("m"), List::Tools);
+        let part = shelf.part(key(1, "m"), PATIENCE, says(Ok(page("two", 60_000, false)))).await;
+        assert_eq!(next(&part), Some("two"));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_public_is_shown_to_others() {
+        let shelf = Arc::new(Shelf::new(1 << 20));
+        shelf.part(key(1, "open"), PATIENCE, says(Ok(page("all", 60_000, true)))).await;
+        let other = shelf.part(key(2, "open"), PATIENCE, || unreachable!("it is public and fresh")).await;
+        assert_eq!(next(&other), Some("all"));
+        shelf.part(key(1, "closed"), PATIENCE, says(Ok(page("mine", 60_000, false)))).await;
+        let other = shelf.part(key(2, "closed"), PATIENCE, says(Ok(page("theirs", 60_000, false)))).await;
+        assert_eq!(next(&other), Some("theirs"));
+    }
+
+    #[tokio::test]
+    async fn many_ask_once() {
+        let shelf = Arc::new(Shelf::new(1 << 20));
+        let asked = Arc::new(AtomicU32::new(0));
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let wait = wait.map(|_| ()).shared();
+        let parts: Vec<_> = (0..20)
+            .map(|_| {
+                let (asked, wait) = (Arc::clone(&asked), wait.clone());
+                shelf.part(key(1, "m"), PATIENCE, move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    wait.map(|()| Ok(page("one", 0, false))).boxed()
+                })
+            })
+            .collect();
+        let release = async {
+            tokio::task::yield_now().await;
+            go.send(()).unwrap();
+        };
+        let (parts, ()) = tokio::join!(futures_util::future::join_all(parts), release);
+        assert!(parts.iter().all(|part| next(part) == Some("one")));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_shelf_is_bounded() {
+        let shelf = Arc::new(Shelf::new(10_000));
+        for context in 0..200 {
+            let big = page(&"x".repeat(1000), 60_000, false);
+            shelf.part(key(context, "m"), PATIENCE, says(Ok(big))).await;
+        }
+        shelf.kept.run_pending_tasks();
+        assert!(shelf.kept.weighted_size() <= 10_000, "{}", shelf.kept.weighted_size());
+        assert!(shelf.asking.lock().is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! A request before it is known which server it is for.
+
+use crate::{
+    caller::{Caller, Notes},
+    server::Server,
+    shared::Shared,
+};
+use holdfast_edge::{DrainHandle, RequestId, TraceContext};
+use holdfast_upstream::clock;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
+
+/// One request's surroundings.
+pub(crate) struct Guest {
+    pub(crate) shared: Arc<Shared>,
+    /// Who calls, as sealed values are bound to it.
+    pub(crate) principal: [u8; 32],
+    /// The client's request headers.
+    pub(crate) headers: HeaderMap,
+    pub(crate) id: RequestId,
+    pub(crate) trace: TraceContext,
+    pub(crate) drain: DrainHandle,
+}
+
+impl Guest {
+    /// The caller of `server`, if that is the only one.
+    pub(crate) fn into_caller(self, server: &Arc<Server>) -> Arc<Caller> {
+        Arc::new(Caller {
+            until: clock::after(clock::now(), server.request_timeout),
+            server: Arc::clone(server),
+            shared: self.shared,
+            principal: self.principal,
+            id: self.id,
+            trace: self.trace,
+            headers: self.headers,
+            drain: self.drain,
+            notes: Mutex::new(Notes::default()),
+            using: OnceLock::new(),
+        })
+    }
+
+    /// A caller of `server`, one of several, as if its client had sent `headers`.
+    pub(crate) fn caller(&self, server: &Arc<Server>, headers: HeaderMap) -> Arc<Caller> {
+        let guest = Self {
+            shared: Arc::clone(&self.shared),
+            principal: self.principal,
+            headers,
+            id: self.id,
+            trace: self.trace,
+            drain: self.drain.clone(),
+        };
+        guest.into_caller(server)
+    }
+}
