@@ -9,7 +9,10 @@ use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Time for links to end beyond what their servers' configuration gives them.
+const LAST_LINKS: Duration = Duration::from_secs(2);
 
 /// The gateway. One per process, shared by all workers.
 pub(crate) struct Gateway {
@@ -81,7 +84,13 @@ impl Gateway {
             }
             return Err(error.into());
         }
-        self.current.store(Arc::clone(runtime));
+        let before = self.current.swap(Arc::clone(runtime));
+        // What a program was started for that is not configured any more, or otherwise.
+        for links in &before.links {
+            if !runtime.links.iter().any(|kept| Arc::ptr_eq(kept, links)) {
+                links.retire();
+            }
+        }
         Ok(())
     }
 
@@ -104,6 +113,19 @@ impl Gateway {
     pub(crate) fn begin_drain(&self, by: &'static str) {
         let phase = self.edge.drain();
         tracing::info!(by, ?phase, "drain asked for");
+    }
+
+    /// Ends every program and waits until nothing is left of them.
+    pub(crate) async fn end_links(&self) {
+        let runtime = self.runtime();
+        for links in &runtime.links {
+            links.retire();
+        }
+        for links in &runtime.links {
+            if !links.finish(links.end_max() + LAST_LINKS).await {
+                tracing::error!(server = links.name(), "links that do not end are left behind");
+            }
+        }
     }
 
     /// Every metric, as text.

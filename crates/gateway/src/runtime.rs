@@ -4,8 +4,9 @@ use crate::metadata::Metadata;
 use holdfast_apis::{ApiRoute, DuplicatePrefix, RouteTable};
 use holdfast_config::{Config, Upstream as UpstreamConfig};
 use holdfast_identity::Authenticator;
+use holdfast_links::{Links, Parts as LinkParts};
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
-use holdfast_mcp::{McpService, McpState, Reach, Server, ServerError};
+use holdfast_mcp::{McpService, McpState, Reach, Server, ServerError, Wire};
 use holdfast_store::{Limits, Store};
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
 use holdfast_upstream::{Background, Resolve, Shared as UpstreamShared, Upstream};
@@ -73,6 +74,8 @@ pub(crate) struct Runtime {
     pub(crate) metadata: Metadata,
     /// Upstreams by name, for `/status` and for the next snapshot to take over from.
     pub(crate) upstreams: Vec<(UpstreamKind, Arc<Upstream>)>,
+    /// Links to MCP servers that do not speak Streamable HTTP; the next snapshot takes over those whose server stays as it is.
+    pub(crate) links: Vec<Arc<Links>>,
     /// Shared by the upstreams of this snapshot and the next.
     calls: Arc<UpstreamShared>,
     /// Probes and DNS; they end with the snapshot.
@@ -175,8 +178,15 @@ impl Runtime {
         let calls = UpstreamShared::build(&config, &shared.registry, previous.map(|old| &old.calls))
             .map_err(BuildError::Shared)?;
         let ring = ring(&shared.ephemeral, &config)?;
-        let mut builder =
-            Builder { config: &config, shared, previous, calls: &calls, ring: &ring, upstreams: Vec::new() };
+        let mut builder = Builder {
+            config: &config,
+            shared,
+            previous,
+            calls: &calls,
+            ring: &ring,
+            upstreams: Vec::new(),
+            links: Vec::new(),
+        };
         let mut routes = Vec::with_capacity(config.apis.len() + 1);
         if !config.mcp.servers.is_empty() {
             routes.push((config.mcp.path.clone(), Route::Mcp(Box::new(builder.mcp()?))));
@@ -184,7 +194,7 @@ impl Runtime {
         for api in &config.apis {
             routes.push((api.path_prefix.clone(), Route::Api(Box::new(builder.api(api)?))));
         }
-        let upstreams = builder.upstreams;
+        let (upstreams, links) = (builder.upstreams, builder.links);
         let background = upstreams.iter().map(|(_, upstream)| upstream.start(&shared.control)).collect();
         Ok(Arc::new(Self {
             generation,
@@ -192,6 +202,7 @@ impl Runtime {
             routes: RouteTable::new(routes)?,
             metadata: Metadata::build(&config),
             upstreams,
+            links,
             calls,
             _background: background,
             config,
@@ -219,6 +230,7 @@ struct Builder<'a> {
     calls: &'a Arc<UpstreamShared>,
     ring: &'a Arc<KeyRing>,
     upstreams: Vec<(UpstreamKind, Arc<Upstream>)>,
+    links: Vec<Arc<Links>>,
 }
 
 impl Builder<'_> {
@@ -230,6 +242,25 @@ impl Builder<'_> {
             .map_err(|source| BuildError::Upstream { name: config.name.clone(), source })?;
         self.upstreams.push((kind, Arc::clone(&upstream)));
         Ok(upstream)
+    }
+
+    /// The way to an MCP server: links if it is a program, else its endpoints.
+    fn wire(&mut self, config: &holdfast_config::McpServer) -> Result<Wire, BuildError> {
+        let parts = LinkParts {
+            replica: self.shared.mcp.replica(),
+            message_max: usize::try_from(self.config.mcp.max_response_bytes.0).unwrap_or(usize::MAX),
+            registry: &self.shared.registry,
+            runtime: &self.shared.control,
+        };
+        let mut old = self.previous.iter().flat_map(|previous| &previous.links);
+        let old = old.find(|links| links.name() == config.name);
+        match Links::build(config, parts, old) {
+            Some(links) => {
+                self.links.push(Arc::clone(&links));
+                Ok(links.into())
+            }
+            None => Ok(self.upstream(UpstreamKind::Mcp, &config.upstream)?.into()),
+        }
     }
 
     fn authenticator(
@@ -246,9 +277,9 @@ impl Builder<'_> {
         let mut entries = HashMap::with_capacity(self.config.mcp.servers.len());
         let mut servers = Vec::with_capacity(self.config.mcp.servers.len());
         for config in &self.config.mcp.servers {
-            let upstream = self.upstream(UpstreamKind::Mcp, &config.upstream)?;
+            let wire = self.wire(config)?;
             let metrics = Arc::new(McpMetrics::new(registry, &config.name));
-            servers.push(Server::new(config, upstream, metrics)?);
+            servers.push(Server::new(config, wire, metrics)?);
             let name: Arc<str> = format!("mcp/{}", config.name).into();
             let entry = McpEntry {
                 authenticator: self.authenticator(&config.name, &config.auth)?,

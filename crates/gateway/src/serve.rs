@@ -132,6 +132,7 @@ fn run(
     }
     let in_order = workers.join();
     control.block_on(expiry.finish(LAST_USES));
+    control.block_on(gateway.end_links());
     if in_order {
         tracing::info!("drained, ending");
         Ok(())
