@@ -41,22 +41,64 @@ mcp:
     Ok((Gateway::start(&config).await?, [one, two]))
 }
 
+/// Two servers of one replica each, at one endpoint.
+async fn merged() -> Result<(Gateway, [Fixture; 2])> {
+    let (one, two) =
+        tokio::try_join!(Fixture::start(Options::named("one")), Fixture::start(Options::named("two")))?;
+    let config = Config::default().root(&format!(
+        "mcp:\n  servers:\n    - {{name: one, endpoints: {}}}\n    - {{name: two, endpoints: {}}}\n",
+        one.mcp(),
+        two.mcp()
+    ));
+    Ok((Gateway::start(&config).await?, [one, two]))
+}
+
 /// Runs a client script and checks what it saw.
-async fn check(mut command: Command, arguments: &[&str], version: &str) -> Result {
+async fn check(command: Command, arguments: &[&str], version: &str) -> Result {
+    let seen = story(command, arguments, version, "whoami").await?;
+    assert!(seen["whoami"] == "one" || seen["whoami"] == "two", "{seen}");
+    Ok(())
+}
+
+/// Runs a client script at the endpoint of both servers: it sees the tools of both, and calls those of the second.
+async fn check_merged(mut command: Command, mode: &str, version: &str) -> Result {
+    let (gateway, _servers) = merged().await?;
+    command.env("PREFIX", "two__");
+    let seen = story(command, &[&gateway.url("/mcp"), mode], version, "one__whoami").await?;
+    assert!(seen["tools"].as_array().is_some_and(|tools| tools.contains(&json!("two__whoami"))), "{seen}");
+    assert_eq!(seen["whoami"], "two", "{seen}");
+    Ok(())
+}
+
+/// What a client script saw: `tool` among others.
+async fn story(mut command: Command, arguments: &[&str], version: &str, tool: &str) -> Result<Value> {
     command.args(arguments);
     let said = process::run_within(LIMIT, command).await?;
     let last = said.lines().last().unwrap_or_default();
     let seen: Value = serde_json::from_str(last).map_err(|why| format!("{why} in {said:?}"))?;
     assert_eq!(seen["version"], version, "{seen}");
-    assert!(seen["tools"].as_array().is_some_and(|tools| tools.contains(&json!("whoami"))), "{seen}");
-    assert!(seen["whoami"] == "one" || seen["whoami"] == "two", "{seen}");
+    assert!(seen["tools"].as_array().is_some_and(|tools| tools.contains(&json!(tool))), "{seen}");
     assert_eq!(seen["failure"], true, "{seen}");
     let steps: Vec<f64> =
         seen["progress"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     assert_eq!(steps, [0.0, 50.0, 100.0], "{seen}");
     assert_eq!(seen["resource"], "This is the content of the static text resource.");
     assert_eq!(seen["prompt"], "This is a simple prompt for testing.");
-    Ok(())
+    Ok(seen)
+}
+
+#[tokio::test]
+async fn all_servers_at_one_endpoint_for_every_python_client() -> Result {
+    check_merged(tools::python("py-mcp2", "client2.py")?, "legacy", LEGACY).await?;
+    check_merged(tools::python("py-mcp2", "client2.py")?, "auto", MODERN).await?;
+    check_merged(tools::python("py-mcp1", "client1.py")?, "legacy", LEGACY).await
+}
+
+#[tokio::test]
+async fn all_servers_at_one_endpoint_for_every_typescript_client() -> Result {
+    check_merged(tools::node("client2.mjs")?, "default", LEGACY).await?;
+    check_merged(tools::node("client2.mjs")?, "auto", MODERN).await?;
+    check_merged(tools::node("client1.mjs")?, "legacy", LEGACY).await
 }
 
 #[tokio::test]

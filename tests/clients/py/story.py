@@ -1,7 +1,11 @@
 """What every Python client does: list and call tools, read, prompt; then it prints what it saw."""
 
 import json
+import os
 from typing import Any
+
+# Of the names of tools and prompts, at the endpoint of all servers.
+PREFIX = os.environ.get("PREFIX", "")
 
 
 def headers(key: str | None) -> dict[str, str]:
@@ -17,11 +21,11 @@ async def tell(client: Any, version: str) -> None:
         steps.append(done)
 
     tools = await client.list_tools()
-    name = await client.call_tool("whoami", {})
-    failure = await client.call_tool("test_error_handling", {})
-    await client.call_tool("test_tool_with_progress", {}, progress_callback=progress)
+    name = await client.call_tool(PREFIX + "whoami", {})
+    failure = await client.call_tool(PREFIX + "test_error_handling", {})
+    await client.call_tool(PREFIX + "test_tool_with_progress", {}, progress_callback=progress)
     page = await client.read_resource("test://static-text")
-    prompt = await client.get_prompt("test_simple_prompt")
+    prompt = await client.get_prompt(PREFIX + "test_simple_prompt")
     print(json.dumps({
         "version": version,
         "tools": [tool.name for tool in tools.tools],

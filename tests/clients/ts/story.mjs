@@ -1,15 +1,18 @@
+// Of the names of tools and prompts, at the endpoint of all servers.
+const PREFIX = process.env.PREFIX ?? '';
+
 // What every TypeScript client does: list and call tools, read, prompt; then it prints what it saw.
 export async function tell(client, version) {
   const steps = [];
   const tools = await client.listTools();
-  const name = await client.callTool({ name: 'whoami', arguments: {} });
-  const failure = await client.callTool({ name: 'test_error_handling', arguments: {} });
+  const name = await client.callTool({ name: `${PREFIX}whoami`, arguments: {} });
+  const failure = await client.callTool({ name: `${PREFIX}test_error_handling`, arguments: {} });
   await client.callTool(
-    { name: 'test_tool_with_progress', arguments: {} },
+    { name: `${PREFIX}test_tool_with_progress`, arguments: {} },
     ...callOptions(client, (step) => steps.push(step.progress)),
   );
   const page = await client.readResource({ uri: 'test://static-text' });
-  const prompt = await client.getPrompt({ name: 'test_simple_prompt' });
+  const prompt = await client.getPrompt({ name: `${PREFIX}test_simple_prompt` });
   console.log(JSON.stringify({
     version: version(),
     tools: tools.tools.map((tool) => tool.name),
