@@ -78,7 +78,12 @@ impl Gateway {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
         let name = server_name(runtime, request.uri().path());
-        let entry = name.and_then(|name| Some((route.entries.get(name)?, route.service.server(name)?)));
+        let entry = match name {
+            Some(name) => {
+                route.entries.get(name).and_then(|entry| Some((entry, Some(route.service.server(name)?))))
+            }
+            None => route.merged.as_ref().map(|entry| (entry, None)),
+        };
         let Some((entry, server)) = entry else {
             let mut context = begin(&request, connection, &route.name, &self.defaults);
             context.record.outcome = RecordOutcome::Rejected;
@@ -94,7 +99,10 @@ impl Gateway {
             identify(&entry.authenticator, &mut request, pending.context)
         };
         let response = match outcome {
-            Ok(()) => route.service.handle(pending.context, request, server, connection).await,
+            Ok(()) => match server {
+                Some(server) => route.service.handle(pending.context, request, server, connection).await,
+                None => route.service.handle_merged(pending.context, request, connection).await,
+            },
             Err(error) => {
                 let refusal = local::unauthenticated(&error, entry.metadata_url.as_deref());
                 let authority = request.uri().authority().map(http::uri::Authority::as_str);

@@ -22,28 +22,19 @@ impl Metadata {
     pub(crate) fn build(config: &Config) -> Self {
         let Some(public_url) = config.mcp.public_url.as_deref() else { return Self::default() };
         let base = public_url.trim_end_matches('/');
-        let documents = config
-            .mcp
-            .servers
-            .iter()
-            .filter_map(|server| {
-                let Auth::Jwt(jwt) = holdfast_identity::effective(&server.auth, &config.auth) else {
-                    return None;
-                };
-                let path = format!("{}/{}", config.mcp.path.trim_end_matches('/'), server.name);
-                let mut document = json!({
-                    "resource": format!("{base}{path}"),
-                    "bearer_methods_supported": ["header"],
-                });
-                if jwt.issuer.starts_with("https://") {
-                    document["authorization_servers"] = json!([jwt.issuer]);
-                }
-                if !jwt.required_scopes.is_empty() {
-                    document["scopes_supported"] = json!(jwt.required_scopes);
-                }
-                Some((format!("{WELL_KNOWN}{path}"), Bytes::from(document.to_string())))
-            })
-            .collect();
+        let prefix = config.mcp.path.trim_end_matches('/');
+        let mut documents = HashMap::new();
+        let mut add = |auth, path: String| {
+            if let Auth::Jwt(jwt) = holdfast_identity::effective(auth, &config.auth) {
+                documents.insert(format!("{WELL_KNOWN}{path}"), document(base, &path, jwt));
+            }
+        };
+        for server in &config.mcp.servers {
+            add(&server.auth, format!("{prefix}/{}", server.name));
+        }
+        if config.mcp.federation.enabled && !config.mcp.servers.is_empty() {
+            add(&config.mcp.federation.auth, config.mcp.path.clone());
+        }
         Self { documents }
     }
 
@@ -52,9 +43,30 @@ impl Metadata {
         self.documents.get(path).cloned()
     }
 
+    /// The same for the merged endpoint.
+    pub(crate) fn merged_url(config: &Config) -> Option<String> {
+        let base = config.mcp.public_url.as_deref()?.trim_end_matches('/');
+        Some(format!("{base}{WELL_KNOWN}{}", config.mcp.path))
+    }
+
     /// The URL that a `WWW-Authenticate` challenge names for a server (RFC 9728 section 5.1).
     pub(crate) fn url(config: &Config, server: &McpServer) -> Option<String> {
         let base = config.mcp.public_url.as_deref()?.trim_end_matches('/');
         Some(format!("{base}{WELL_KNOWN}{}/{}", config.mcp.path.trim_end_matches('/'), server.name))
     }
 }
+/// The document of the resource at `path`.
+fn document(base: &str, path: &str, jwt: &holdfast_config::Jwt) -> Bytes {
+    let mut document = json!({
+        "resource": format!("{base}{path}"),
+        "bearer_methods_supported": ["header"],
+    });
+    if jwt.issuer.starts_with("https://") {
+        document["authorization_servers"] = json!([jwt.issuer]);
+    }
+    if !jwt.required_scopes.is_empty() {
+        document["scopes_supported"] = json!(jwt.required_scopes);
+    }
+    Bytes::from(document.to_string())
+}
+

@@ -117,6 +117,8 @@ pub(crate) struct McpRoute {
     pub(crate) service: McpService,
     /// By the path segment behind the prefix.
     pub(crate) entries: HashMap<String, McpEntry>,
+    /// The prefix itself: all servers as one.
+    pub(crate) merged: Option<McpEntry>,
 }
 
 /// One MCP server's part of the route.
@@ -289,18 +291,45 @@ impl Builder<'_> {
             };
             entries.insert(config.name.clone(), entry);
         }
+        let service = McpService::new(
+            &self.config.mcp,
+            &self.config.sessions,
+            Arc::clone(self.ring),
+            Arc::clone(&self.shared.mcp),
+            servers,
+        );
+        let (service, merged) = self.merged(service)?;
         Ok(McpRoute {
             name: "mcp".into(),
             metrics: Arc::new(RouteMetrics::new(registry, "mcp")),
-            service: McpService::new(
-                &self.config.mcp,
-                &self.config.sessions,
-                Arc::clone(self.ring),
-                Arc::clone(&self.shared.mcp),
-                servers,
-            ),
+            service,
+            merged,
             entries,
         })
+    }
+
+    /// The merged endpoint, if it is wanted. Whoever may call it must be who may call its members, so a server with other rules is none.
+    fn merged(&self, service: McpService) -> Result<(McpService, Option<McpEntry>), BuildError> {
+        let federation = &self.config.mcp.federation;
+        if !federation.enabled {
+            return Ok((service, None));
+        }
+        let rules = |auth| holdfast_identity::effective(auth, &self.config.auth);
+        let members = self.config.mcp.servers.iter().filter(|server| {
+            let same = rules(&server.auth) == rules(&federation.auth);
+            if !same {
+                tracing::warn!(server = server.name, "not a member of the merged endpoint: its `auth` is another");
+            }
+            same
+        });
+        let name: Arc<str> = "mcp".into();
+        let entry = McpEntry {
+            authenticator: self.authenticator("mcp.federation", &federation.auth)?,
+            metrics: Arc::new(RouteMetrics::new(&self.shared.registry, &name)),
+            metadata_url: Metadata::merged_url(self.config),
+            name,
+        };
+        Ok((service.merged(federation, members.map(|server| server.name.as_str())), Some(entry)))
     }
 
     fn api(&mut self, config: &holdfast_config::Api) -> Result<ApiEntry, BuildError> {
