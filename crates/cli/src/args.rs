@@ -56,6 +56,10 @@ pub(crate) struct ServeArgs {
     /// Address of the first listener when only flags are given
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
     pub(crate) listen: SocketAddr,
+    /// Speak MCP over standard input and output to the one client that started this process, and listen nowhere: no --listen, no admin
+    /// port, no access log on standard output. Which server and as whom: mcp.stdio in the configuration
+    #[arg(long)]
+    pub(crate) stdio: bool,
     /// When ready, write the bound addresses and the process id to this file (JSON, renamed into place)
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let options = ServeOptions { sources, ready_file: args.ready_file.clone() };
+    let options = ServeOptions { sources, ready_file: args.ready_file.clone(), stdio: args.stdio };
     holdfast_gateway::serve(options).map_err(|error| match error {
         ServeError::Invalid(report) => Failure::Invalid(report.render(std::io::stderr().is_terminal())),
         ServeError::Environment(text) => Failure::Environment(text),

@@ -127,6 +127,15 @@ impl Edge {
         if listeners.is_empty() {
             return Err(EdgeError::NoListener);
         }
+        Self::bind_all(server, listeners, registry)
+    }
+
+    /// Workers that no client connects to: for a process whose one client comes another way.
+    pub fn without_listeners(server: &Server, registry: &Registry) -> Result<Self, EdgeError> {
+        Self::bind_all(server, &[], registry)
+    }
+
+    fn bind_all(server: &Server, listeners: &[Listener], registry: &Registry) -> Result<Self, EdgeError> {
         fd_limit::raise(server.max_connections);
         let workers = match server.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),

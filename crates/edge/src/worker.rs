@@ -70,7 +70,11 @@ impl<H: Handler> Worker<H> {
         tokio::pin!(stopped);
         tokio::select! {
             () = &mut stopped => {}
-            () = drained(&mut tasks, &local) => {}
+            () = async {
+                // A worker that listens nowhere waits as well.
+                self.shared.drain.closing().await;
+                drained(&mut tasks, &local).await;
+            } => {}
         }
         sweeper.abort();
         for hook in &self.hooks.tick {

@@ -117,3 +117,7 @@ async fn write(mut output: impl AsyncWrite + Unpin, mut told: Receiver, timeout:
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "stdio_tests.rs"]
+mod tests;

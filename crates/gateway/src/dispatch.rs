@@ -1,9 +1,12 @@
 //! The way of a request through a snapshot: health, metadata, route, identity, service, record.
 
+pub(crate) mod front;
+
 use crate::gateway::Gateway;
 use crate::local;
 use crate::metadata::WELL_KNOWN;
 use crate::runtime::{McpRoute, Route, Runtime};
+use front::Front;
 use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestBody, RequestContext};
 use holdfast_identity::{AuthError, Authenticator};
 use holdfast_resilience::Deadline;
@@ -49,9 +52,19 @@ impl Handler for Gateway {
                 recorded(response, context, &entry.metrics)
             }
             Some(Route::Mcp(route)) => {
-                Box::pin(self.mcp(&runtime, route, std::mem::take(request), connection)).await
+                let request = std::mem::take(request);
+                match Front::below(&runtime, &request) {
+                    Some(front) => Box::pin(self.front(&runtime, route, front, request, connection)).await,
+                    None => Box::pin(self.mcp(&runtime, route, request, connection)).await,
+                }
             }
-            None => self.unrouted(request, connection),
+            None => match Front::alone(&runtime, request) {
+                Some((route, front)) => {
+                    let request = std::mem::take(request);
+                    Box::pin(self.front(&runtime, route, front, request, connection)).await
+                }
+                None => self.unrouted(request, connection),
+            },
         }
     }
 }

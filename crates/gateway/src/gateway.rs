@@ -4,6 +4,7 @@ use crate::runtime::{BuildError, Runtime, Shared};
 use arc_swap::ArcSwap;
 use holdfast_config::{Config, Source};
 use holdfast_edge::{ContextDefaults, EdgeHandle, Phase};
+use holdfast_fronts::Fronts;
 use holdfast_peers::Peers;
 use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub(crate) struct Gateway {
     pub(crate) shared: Shared,
     /// The other replicas, if there is a channel to them.
     pub(crate) peers: Option<Arc<Peers>>,
+    /// Clients that do not speak Streamable HTTP.
+    pub(crate) fronts: Arc<Fronts>,
     /// Read again at each reload.
     pub(crate) sources: Vec<Source>,
     edge: EdgeHandle,
@@ -40,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) shared: Shared,
     pub(crate) peers: Option<Arc<Peers>>,
+    pub(crate) fronts: Arc<Fronts>,
     pub(crate) sources: Vec<Source>,
     pub(crate) edge: EdgeHandle,
     pub(crate) listeners: Vec<(Arc<str>, SocketAddr)>,
@@ -49,13 +53,15 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { runtime, shared, peers, sources, edge, listeners, config_metrics, access_log } = parts;
+        let Parts { runtime, shared, peers, fronts, sources, edge, listeners, config_metrics, access_log } =
+            parts;
         let no_route_metrics = Arc::new(RouteMetrics::new(&shared.registry, "none"));
         Arc::new(Self {
             began_with: Arc::clone(&runtime.config),
             current: ArcSwap::new(runtime),
             shared,
             peers,
+            fronts,
             sources,
             edge,
             listeners,

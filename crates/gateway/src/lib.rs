@@ -14,5 +14,6 @@ mod replicas;
 mod runtime;
 mod serve;
 mod status;
+mod stdio;
 
 pub use serve::{ServeError, ServeOptions, serve};

@@ -2,6 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::runtime::{BuildError, Runtime, Shared};
+use holdfast_fronts::{Fronts, Owners};
 use holdfast_mcp::Replica;
 use holdfast_peers::{Parts, PeerView, Peers};
 use holdfast_store::ServerView;
@@ -10,7 +11,11 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Begins to look for the others, if the configuration says how. Binds the port of the peer channel; waits for nobody.
-pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Peers>>, BuildError> {
+pub(crate) fn start(
+    runtime: &Runtime,
+    shared: &Shared,
+    fronts: &Arc<Fronts>,
+) -> Result<Option<Arc<Peers>>, BuildError> {
     let config = &*runtime.config;
     if !config.ha.has_peers() {
         return Ok(None);
@@ -22,7 +27,7 @@ pub(crate) fn start(runtime: &Runtime, shared: &Shared) -> Result<Option<Arc<Pee
         ring: Arc::clone(&runtime.ring),
         metrics: Arc::new(PeerMetrics::new(&shared.registry)),
         resolver: runtime.resolver(),
-        owner: Arc::new(Replica::new(&shared.mcp)),
+        owner: Owners::new(fronts, Arc::new(Replica::new(&shared.mcp))),
         control: shared.control.clone(),
     };
     let peers = Peers::start(&config.ha, parts)?;

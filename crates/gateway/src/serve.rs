@@ -5,8 +5,10 @@ use crate::expiry;
 use crate::gateway::{Gateway, Parts};
 use crate::replicas;
 use crate::runtime::{BuildError, Runtime, Shared};
+use crate::stdio::{self, Stdio};
 use holdfast_config::{Config, Loaded, ProcessEnv, Report, Role, Source};
 use holdfast_edge::{Edge, EdgeError, Hooks};
+use holdfast_fronts::Fronts;
 use holdfast_telemetry::access::AccessMetrics;
 use holdfast_telemetry::{
     AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log,
@@ -20,6 +22,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 /// Time for other replicas to learn which sessions were used here last, and for servers to hear of those that ended.
 const LAST_USES: Duration = Duration::from_secs(2);
+/// Time for the last answers of `--stdio` to be written.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Time for background work to end after the last connection did.
 const CONTROL_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,8 @@ pub struct ServeOptions {
     pub sources: Vec<Source>,
     /// Written when every socket accepts: addresses and process id as JSON, renamed into place.
     pub ready_file: Option<PathBuf>,
+    /// The one client is at the other end of standard input and output; nothing listens.
+    pub stdio: bool,
 }
 
 /// Why the gateway did not start, or did not end in order.
@@ -61,8 +67,11 @@ impl From<AdminError> for ServeError {
 
 /// Runs until the process has drained. Blocks.
 pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
-    let Loaded { config, warnings, .. } =
+    let Loaded { mut config, warnings, .. } =
         holdfast_config::load(&options.sources, &ProcessEnv, Role::Serve).map_err(ServeError::Invalid)?;
+    if options.stdio {
+        stdio::adapt(&mut config);
+    }
     let config = Arc::new(config);
     let environment = |error: &dyn std::fmt::Display| ServeError::Environment(error.to_string());
     let _log = init_logging(&config.observability.logging).map_err(|e| environment(&e))?;
@@ -96,19 +105,26 @@ fn run(
     access: Option<&Arc<AccessLog>>,
     control: &tokio::runtime::Runtime,
 ) -> Result<(), ServeError> {
-    let edge = Edge::bind(&config.server, &config.listeners, registry)?;
+    let edge = if options.stdio {
+        Edge::without_listeners(&config.server, registry)?
+    } else {
+        Edge::bind(&config.server, &config.listeners, registry)?
+    };
     let admin = control.block_on(Admin::bind(&config.admin))?;
     let shared = Shared::new(config, registry, control.handle())?;
     let config_metrics = ConfigMetrics::new(registry);
     let runtime = Runtime::build(Arc::clone(config), 1, &shared, None)?;
-    let peers = replicas::start(&runtime, &shared)?;
+    let fronts = Fronts::new(shared.mcp.replica(), registry);
+    let peers = replicas::start(&runtime, &shared, &fronts)?;
     config_metrics.loaded(1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     let listeners: Vec<_> =
         edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
+    let drain = edge.handle().drain_handle();
     let gateway = Gateway::new(Parts {
         runtime,
         shared,
         peers,
+        fronts,
         sources: options.sources,
         edge: edge.handle(),
         listeners,
@@ -130,7 +146,18 @@ fn run(
         announce(path, &gateway, admin_address)
             .map_err(|error| ServeError::Environment(format!("ready file {}: {error}", path.display())))?;
     }
+    let client = if options.stdio {
+        let stdio = Stdio::new(&gateway, drain)?;
+        Some(control.spawn(stdio.run()))
+    } else {
+        None
+    };
     let in_order = workers.join();
+    if let Some(client) = client {
+        // What was asked before the end is answered; a client that hangs is left.
+        let limit = stdio::grace(config) + LAST_ANSWERS;
+        let _ = control.block_on(async { tokio::time::timeout(limit, client).await });
+    }
     control.block_on(expiry.finish(LAST_USES));
     control.block_on(gateway.end_links());
     if in_order {

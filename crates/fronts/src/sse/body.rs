@@ -102,3 +102,7 @@ impl Body for Events {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 }
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;
