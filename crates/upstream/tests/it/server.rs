@@ -115,7 +115,7 @@ async fn accept(listener: TcpListener, decide: Decide, counts: Arc<Counts>) {
         counts.accepted.fetch_add(1, Ordering::SeqCst);
         let open = Open::new(Arc::clone(&counts));
         let decide = Arc::clone(&decide);
-        connections.spawn(async move { serve(stream, decide, open).await });
+        connections.spawn(async move { serve(open, stream, decide).await });
         while connections.try_join_next().is_some() {}
     }
 }
@@ -136,7 +136,8 @@ impl Drop for Open {
     }
 }
 
-async fn serve(mut stream: TcpStream, decide: Decide, open: Open) {
+/// Parameters are dropped from the last to the first: a connection counts as open until its socket is closed.
+async fn serve(open: Open, mut stream: TcpStream, decide: Decide) {
     let mut buffer = Vec::new();
     while let Some(seen) = read_request(&mut stream, &mut buffer).await {
         let number = open.0.requests.fetch_add(1, Ordering::SeqCst);
