@@ -164,6 +164,19 @@ async fn without_the_key_the_guarded_route_answers_401() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_server_with_rules_of_its_own_is_no_part_of_the_whole() -> Result {
+    let (gateway, _replicas) = site().await?;
+    for era in [Era::Legacy, Era::Modern] {
+        let mut client = Client::new(gateway.address, "/mcp", era);
+        client.open().await?;
+        assert!(["one", "two"].contains(&&*client.tool("open__whoami", json!({})).await?));
+        let refused = client.tool("guarded__whoami", json!({})).await.map_err(|why| why.to_string());
+        assert!(refused.as_ref().is_err_and(|why| why.contains("-32602")), "{era:?}: {refused:?}");
+    }
+    Ok(())
+}
+
 /// A client that needs nothing of its own.
 #[derive(Clone, Debug, Default)]
 struct Plain;

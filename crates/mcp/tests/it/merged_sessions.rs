@@ -119,6 +119,7 @@ async fn one_session_of_the_client_is_one_at_every_member_and_any_replica_goes_o
     );
     assert_eq!((one.saw("logging/setLevel"), two.saw("logging/setLevel"), one.saw("ping")), (1, 1, 0));
     let unknown = there.call(4, "tools/call", json!({"name": "t"})).await;
+    assert_eq!(unknown.status(), StatusCode::OK);
     assert_eq!(unknown.json().await["error"]["code"], -32602);
 }
 
