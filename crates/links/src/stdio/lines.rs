@@ -1,9 +1,10 @@
 //! Messages on lines: MCP's framing of standard input and output, without I/O.
 
 use bytes::Bytes;
+use std::collections::VecDeque;
 
-/// Bytes to begin with.
-const FIRST: usize = 8 * 1024;
+/// A line that is not whole yet is kept in pieces of at most this many bytes, so that what is held of it is never copied to grow.
+const PIECE: usize = 1 << 20;
 
 /// A line above the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,72 +14,75 @@ pub(crate) struct TooLong;
 #[derive(Debug)]
 pub(crate) struct Lines {
     max: usize,
-    held: Vec<u8>,
-    /// Before it there is no end of a line.
-    looked: usize,
-    /// Lines before it were given out.
-    from: usize,
+    /// The beginning of a line whose end has not come.
+    pieces: Vec<Vec<u8>>,
+    length: usize,
+    whole: VecDeque<Bytes>,
+    too_long: bool,
 }
 
 impl Lines {
     /// No line longer than `max`.
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, held: Vec::new(), looked: 0, from: 0 }
+        Self { max, pieces: Vec::new(), length: 0, whole: VecDeque::new(), too_long: false }
     }
 
-    /// Takes what was read. A line that gets too long is refused before it is copied.
-    pub(crate) fn push(&mut self, data: &[u8]) -> Result<(), TooLong> {
-        if self.from > 0 {
-            self.held.drain(..self.from);
-            self.looked -= self.from;
-            self.from = 0;
+    /// Takes what was read. A line that gets too long is not kept, nor is anything behind it.
+    pub(crate) fn push(&mut self, mut data: &[u8]) {
+        while !self.too_long {
+            let end = data.iter().position(|byte| *byte == b'\n');
+            let more = &data[..end.unwrap_or(data.len())];
+            if self.length + more.len() > self.max {
+                (self.too_long, self.pieces, self.length) = (true, Vec::new(), 0);
+                return;
+            }
+            let Some(end) = end else { return self.keep(more) };
+            let line = self.finish(more);
+            if !line.is_empty() {
+                self.whole.push_back(line);
+            }
+            data = &data[end + 1..];
         }
-        let begun = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
-        if self.held.len() + begun > self.max {
-            self.held = Vec::new();
-            self.looked = 0;
-            return Err(TooLong);
-        }
-        let needed = self.held.len() + data.len();
-        if needed > self.held.capacity() {
-            // Twice as much each time, but never more than the longest line and what was read with it.
-            let wanted =
-                needed.max(FIRST).max(self.held.capacity() * 2).min(self.max + data.len()).max(needed);
-            self.held.reserve_exact(wanted - self.held.len());
-        }
-        self.held.extend_from_slice(data);
-        Ok(())
     }
 
     /// The next line that is not blank, without its end. (stdio, "Messages are delimited by newlines"; a CR before it is white space.)
     pub(crate) fn next(&mut self) -> Option<Result<Bytes, TooLong>> {
-        loop {
-            let end = self.looked + self.held[self.looked..].iter().position(|byte| *byte == b'\n')?;
-            let line = &self.held[self.from..end];
-            let line = if line.len() > self.max { Err(TooLong) } else { Ok(line.trim_ascii()) };
-            let line = line.map(Bytes::copy_from_slice);
-            self.from = end + 1;
-            self.looked = self.from;
-            if self.from == self.held.len() && self.held.capacity() > FIRST * 16 {
-                // What one large message needed is not kept for small ones.
-                self.held = Vec::new();
-                (self.from, self.looked) = (0, 0);
-            }
-            if line.as_ref().is_ok_and(Bytes::is_empty) {
-                continue;
-            }
-            return Some(line);
+        self.whole.pop_front().map(Ok).or_else(|| self.too_long.then_some(Err(TooLong)))
+    }
+
+    /// Whether a line has begun whose end has not come.
+    pub(crate) fn is_within_a_line(&self) -> bool {
+        self.length > 0
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        self.length += data.len();
+        match self.pieces.last_mut().filter(|piece| piece.len() + data.len() <= PIECE) {
+            Some(piece) => piece.extend_from_slice(data),
+            None if data.is_empty() => {}
+            None => self.pieces.push(data.to_vec()),
         }
     }
 
-    /// Remembers that the rest has no end of a line. To be called when [`next`](Self::next) gave nothing.
-    pub(crate) fn rest(&mut self) {
-        self.looked = self.held.len();
+    fn finish(&mut self, last: &[u8]) -> Bytes {
+        if self.pieces.is_empty() {
+            return Bytes::copy_from_slice(last.trim_ascii());
+        }
+        let mut line = Vec::with_capacity(self.length + last.len());
+        // Each piece is given back as soon as it is copied.
+        for piece in std::mem::take(&mut self.pieces) {
+            line.extend_from_slice(&piece);
+        }
+        line.extend_from_slice(last);
+        self.length = 0;
+        let before = line.len() - line.trim_ascii_start().len();
+        line.truncate(line.trim_ascii_end().len().max(before));
+        Bytes::from(line).slice(before..)
     }
 
     #[cfg(test)]
-    fn capacity(&self) -> usize {
-        self.held.capacity()
+    fn held(&self) -> usize {
+        self.pieces.iter().map(Vec::capacity).sum()
     }
 }
 
@@ -92,7 +96,6 @@ mod tests {
         while let Some(line) = lines.next() {
             all.push(line.unwrap());
         }
-        lines.rest();
         all
     }
 
@@ -109,7 +112,7 @@ mod tests {
             let (mut got, mut rest, mut cuts) = (Vec::new(), &text[..], cuts.into_iter().cycle());
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));
-                lines.push(now).unwrap();
+                lines.push(now);
                 got.extend(drain(&mut lines));
                 rest = later;
             }
@@ -119,33 +122,37 @@ mod tests {
 
     #[test]
     fn a_line_beyond_the_limit_is_never_held() {
-        let mut lines = Lines::new(100_000);
-        let piece = [b'x'; 10_000];
+        let mut lines = Lines::new(10 << 20);
+        let piece = vec![b'x'; 64 << 10];
         let mut most = 0;
-        let refused = (0..1000).any(|_| {
-            let refused = lines.push(&piece).is_err();
-            lines.rest();
-            most = most.max(lines.capacity());
-            refused
+        let read = (0..10_000).position(|_| {
+            lines.push(&piece);
+            most = most.max(lines.held());
+            lines.next().is_some()
         });
-        assert!(refused && most <= 110_000, "{most}");
-        assert_eq!(lines.capacity(), 0);
+        assert_eq!(read, Some(160), "the piece that is one too many");
+        assert!(most <= 12 << 20, "{most}");
+        assert_eq!(lines.held(), 0);
     }
 
     #[test]
-    fn a_long_line_that_came_in_one_piece_is_refused_too() {
+    fn what_came_before_a_line_that_is_too_long_is_given_out() {
         let mut lines = Lines::new(3);
-        lines.push(b"ab\ncdef\n").unwrap();
+        lines.push(b"ab\ncdef\nx\n");
         assert_eq!(lines.next(), Some(Ok(Bytes::from_static(b"ab"))));
-        assert_eq!(lines.next(), Some(Err(TooLong)));
+        assert_eq!((lines.next(), lines.next()), (Some(Err(TooLong)), Some(Err(TooLong))));
     }
 
     #[test]
-    fn what_a_large_line_needed_is_given_back() {
-        let mut lines = Lines::new(1 << 20);
-        lines.push(&vec![b'x'; 1 << 19]).unwrap();
-        lines.push(b"\n").unwrap();
-        assert_eq!(drain(&mut lines).len(), 1);
-        assert_eq!(lines.capacity(), 0);
+    fn a_line_of_many_pieces_is_whole() {
+        let mut lines = Lines::new(8 << 20);
+        let text: Vec<u8> = (0..5 << 20).map(|n| b'a' + (n % 23) as u8).collect();
+        for piece in text.chunks(60_000) {
+            lines.push(piece);
+            assert!(lines.is_within_a_line());
+        }
+        lines.push(b" \r\n");
+        assert_eq!(lines.next(), Some(Ok(Bytes::from(text))));
+        assert!(lines.held() == 0 && !lines.is_within_a_line());
     }
 }

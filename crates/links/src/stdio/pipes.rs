@@ -44,8 +44,6 @@ pub(super) struct Output {
     ended: Option<tokio::time::Instant>,
     buffer: Box<[u8]>,
     lines: Lines,
-    /// Bytes of a line that has no end yet.
-    open: bool,
     rate: Rate,
     server: Arc<str>,
     label: String,
@@ -66,7 +64,6 @@ impl Output {
             ended: None,
             buffer: vec![0; READ].into(),
             lines: Lines::new(message_max),
-            open: false,
             rate: Rate::new(),
             server: Arc::clone(server),
             label: label.to_owned(),
@@ -79,7 +76,6 @@ impl Output {
             if let Some(line) = self.lines.next() {
                 return line.map(Some).map_err(|TooLong| self.too_large());
             }
-            self.lines.rest();
             let last = self.ended;
             let read = tokio::select! {
                 biased;
@@ -92,16 +88,13 @@ impl Output {
                 () = at(last) => 0,
             };
             let Some(data) = self.buffer.get(..read).filter(|data| !data.is_empty()) else {
-                if self.open {
+                if self.lines.is_within_a_line() {
                     self.metrics.dropped.inc(LinkDrop::Noise);
                     tracing::debug!(server = &*self.server, label = self.label, "ended within a line");
                 }
                 return Ok(None);
             };
-            self.open = data.last() != Some(&b'\n');
-            if self.lines.push(data).is_err() {
-                return Err(self.too_large());
-            }
+            self.lines.push(data);
         }
     }
 

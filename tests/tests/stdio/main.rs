@@ -1,0 +1,6 @@
+//! MCP servers that are programs, through the gateway: real SDKs on both sides, and programs that do not behave.
+
+mod ends;
+mod faults;
+mod sdks;
+mod site;
