@@ -50,7 +50,7 @@ static CONVERSATIONS: Block = Block {
 
 static SSE: Block = Block {
     name: "mcp.sse",
-    doc: "HTTP+SSE of each server is at `/mcp/{server}/sse`. These paths are for the only server; a route of `apis` that has them comes first.",
+    doc: "HTTP+SSE of each server is at `/mcp/{server}/sse`. These paths are for the only server, or for all as one; a route of `apis` that has them comes first.",
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = HTTP+SSE is not served."),
         key("path", Kind::Text(Rule::Prefix), Def::Text("/sse"), "Path of the stream."),
@@ -67,7 +67,7 @@ static SSE: Block = Block {
 
 static WEBSOCKET: Block = Block {
     name: "mcp.websocket",
-    doc: "WebSocket of each server is at `/mcp/{server}`, over HTTP/1.1.",
+    doc: "WebSocket is at the paths of Streamable HTTP, over HTTP/1.1: `/mcp/{server}`, and `/mcp` for all as one.",
     keys: &[&[
         key("enabled", Kind::Bool, Def::Text("true"), "`false` = upgrades are refused."),
         key(
@@ -95,7 +95,7 @@ static STDIO: Block = Block {
             "server",
             Kind::Text(Rule::ServerName),
             Def::None,
-            "The server it is for. Absent = the only one.",
+            "The server it is for. Absent = the only one, or all as one.",
         ),
         key("subject", Kind::Text(Rule::Any), Def::None, "Who the client is. Absent = anonymous."),
         key("tenant", Kind::Text(Rule::Any), Def::None, "Its tenant."),
