@@ -75,8 +75,9 @@ async fn wrong_ids_banners_floods_and_endless_lines_disturb_nobody() -> Result {
     let grown = gateway.memory()?.saturating_sub(before);
     assert!(grown < 100 << 10, "{grown} KiB more after a line of 200 MiB, of which 64 are allowed");
     let metrics = gateway.metrics().await?;
-    assert_eq!(metrics.sum("holdfast_link_ends_total", &["cause=\"too_large\""]), 1.0);
-    assert_eq!(metrics.sum("holdfast_link_messages_dropped_total", &["reason=\"unknown\""]), 1.0);
+    let count = |name, label| metrics.sum(name, &[label]) as u64;
+    assert_eq!(count("holdfast_link_ends_total", "cause=\"too_large\""), 1);
+    assert_eq!(count("holdfast_link_messages_dropped_total", "reason=\"unknown\""), 1);
     assert!(metrics.sum("holdfast_link_lines_suppressed_total", &[]) > 1000.0);
     assert_eq!(bad.call("echo", json!({"x": 3})).await?["x"], 3);
     Ok(())
@@ -97,7 +98,9 @@ async fn a_program_that_crashes_at_its_start_is_refused_by_its_breaker_and_statu
     .await?;
     let failed = async || {
         let metrics = gateway.metrics().await?;
-        Result::Ok(metrics.sum("holdfast_link_openings_total", &["server=\"run\"", "result=\"failed\""]))
+        Result::Ok(
+            metrics.sum("holdfast_link_openings_total", &["server=\"run\"", "result=\"failed\""]) as u64
+        )
     };
     let (before, begun) = (failed().await?, Instant::now());
     let mut refused = client(&gateway, Era::Modern);

@@ -1,5 +1,7 @@
 //! Servers that are programs: one process for each link, messages on lines of its standard input and output.
 //!
+//! A program whose gateway is killed sees the end of its input; one that ignores that is left behind, because nobody is there to end it.
+//!
 //! A process is the leader of a group of its own, so that what it forks ends with it; what leaves the group by itself (`setsid`) is out
 //! of reach. It gets no variable that was not allowed, and no descriptor of Holdfast's own but the three standard ones.
 
