@@ -5,6 +5,8 @@
 
 mod blind;
 mod callgrind;
+mod federation;
+mod figures;
 mod load;
 mod origin;
 mod peers;
@@ -38,6 +40,8 @@ enum Command {
     Mcp(rounds::Options),
     /// What sessions cost, with and without a real Redis: requests, tokens, journal, event log, idle sessions
     Sessions(sessions::Plan),
+    /// The merged endpoint: tools/list of many servers, all healthy, with one that hangs, with one that is dead
+    Federation(federation::Plan),
     /// User instructions per request under callgrind, as the difference of two run lengths
     Instructions {
         /// Machine-readable result
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Http(options) => rounds::http(&options),
         Command::Mcp(options) => rounds::mcp(&options),
         Command::Sessions(plan) => sessions::run(&plan),
+        Command::Federation(plan) => federation::run(&plan),
         Command::Instructions { json } => callgrind::run(json),
         Command::McpOrigin => origin::run(),
         Command::BlindProxy { origin } => blind::run(origin),

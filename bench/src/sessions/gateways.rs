@@ -1,11 +1,9 @@
 //! `tools/call` with a session: through a gateway alone, through one with a Redis, and through a proxy that looks at nothing.
 
-use super::{
-    figures::{Budget, Figures},
-    gateway::PATH,
-};
+use super::gateway::PATH;
 use crate::{
     Error,
+    figures::{Budget, Figures},
     peers::{self, Peer},
     process::{Process, free_address},
     rounds::{self, Options, Row, median},

@@ -1,12 +1,10 @@
 //! Sessions that are opened and left alone: what they cost the gateway, and what they cost Redis.
 
-use super::{
+use super::{gateway::Gateway, open, server::Server};
+use crate::{
+    Error,
     figures::{Budget, Figures},
-    gateway::Gateway,
-    open,
-    server::Server,
 };
-use crate::Error;
 use holdfast_test_servers::{Options as ServerOptions, Server as Redis};
 use std::{path::Path, time::Instant};
 

@@ -3,7 +3,6 @@
 //! The same gateway with and without a real Redis takes turns with a proxy that looks at nothing. Beside each figure stands the
 //! budget it has, if it has one.
 
-mod figures;
 mod gateway;
 mod gateways;
 mod idle;
@@ -13,8 +12,7 @@ mod store;
 mod streams;
 mod token;
 
-use crate::{Error, peers, rounds::Options};
-use figures::Figures;
+use crate::{Error, figures::Figures, peers, rounds::Options};
 use gateways::{Rows, Setting};
 use std::io::Write as _;
 

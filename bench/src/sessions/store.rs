@@ -1,6 +1,6 @@
 //! Journal and event log against a real Redis, through the store the gateway uses.
 
-use super::figures::{Budget, Figures};
+use crate::figures::{Budget, Figures};
 use crate::{
     Error,
     rounds::{Options, median},

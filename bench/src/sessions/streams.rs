@@ -1,12 +1,10 @@
 //! Listening streams that are open and quiet: what each costs the gateway, over plaintext on both sides.
 
-use super::{
+use super::{gateway::Gateway, open, server::Server};
+use crate::{
+    Error,
     figures::{Budget, Figures},
-    gateway::Gateway,
-    open,
-    server::Server,
 };
-use crate::Error;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{cell::RefCell, path::Path, time::Duration};
 

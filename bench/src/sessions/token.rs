@@ -1,6 +1,6 @@
 //! What it costs to seal a session token and to open it, in this process, in time of this thread: others on the machine do not count.
 
-use super::figures::{Budget, Figures};
+use crate::figures::{Budget, Figures};
 use crate::{Error, rounds::median};
 use bytes::Bytes;
 use holdfast_mcp::{
