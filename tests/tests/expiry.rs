@@ -128,6 +128,9 @@ async fn sessions_idle_at_two_replicas_end_once_each() -> Result {
     Ok(())
 }
 
+/// Clocks of replicas may differ by so much: none ends what another still opens.
+const LEEWAY: Duration = Duration::from_mins(1);
+
 #[tokio::test]
 async fn a_session_used_at_either_replica_lives_until_its_absolute_end() -> Result {
     let (server, _redis, replicas) = pair(&["ttl: 2s", "absolute_ttl: 6s"]).await?;
@@ -142,7 +145,7 @@ async fn a_session_used_at_either_replica_lives_until_its_absolute_end() -> Resu
             break answer;
         }
         served += 1;
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > LEEWAY + PATIENCE {
             return Err("a session that never ended".into());
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -150,8 +153,9 @@ async fn a_session_used_at_either_replica_lives_until_its_absolute_end() -> Resu
     let lived = began.elapsed();
     println!("absolute_ttl 6 s, ttl 2 s: {served} requests served over {lived:?}");
     assert!(is_refused(&refused), "{refused:?}");
-    // The token counts in whole seconds; whoever has it is told at the next beat.
-    assert!(lived > Duration::from_millis(4900) && lived < Duration::from_secs(9), "{lived:?}");
+    // The token counts in whole seconds, and clocks of replicas may differ; whoever has it is told at the next beat.
+    let (least, most) = (LEEWAY + Duration::from_millis(4900), LEEWAY + Duration::from_secs(10));
+    assert!(lived > least && lived < most, "{lived:?}");
     until_ended(&server, 1, &replicas).await?;
     and_no_more(&server, &replicas, 1).await
 }

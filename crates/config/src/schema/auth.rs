@@ -140,7 +140,7 @@ pub(super) static SESSIONS: Block = Block {
         )
         .restart(),
         key("redis", Kind::Block(&REDIS), Def::Rule("the root's `redis`"), "The servers of `type: redis`.").restart(),
-        key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session, however busy. Its server is told of the end."),
+        key("absolute_ttl", seconds(SECOND, 365 * DAY), Def::Text("24h"), "Life of a session, however busy. Its server is told of the end. With several replicas it ends a minute later, because their clocks may differ by that."),
         key(
             "ttl",
             seconds(SECOND, 365 * DAY),

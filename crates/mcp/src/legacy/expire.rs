@@ -49,7 +49,7 @@ pub(crate) async fn expire(state: &McpState, due: Due, reach: &impl Fn(&str) -> 
     }
     let record = due.ending.as_deref().and_then(EndingRecord::decode);
     let now = unix_now();
-    let is_over = record.as_ref().is_some_and(|record| record.expires <= now);
+    let is_over = record.as_ref().is_some_and(|record| state.uses.over_at(record.expires) <= now);
     if !is_over && state.uses.keep(session, due.ending.as_ref()) {
         return SessionEnd::Kept;
     }

@@ -86,15 +86,15 @@ impl Session {
 
     /// The session is in use for as long as the caller is: while a request is answered, and while a stream is open.
     pub(crate) fn begin(&self, caller: &Caller, now: u64) {
-        let left = Duration::from_secs(self.expires.saturating_sub(now));
         // One session each caller.
-        caller.using.get_or_init(|| caller.shared.state.uses.begin(self.uid, left, || self.ending()));
+        caller.using.get_or_init(|| self.in_use(&caller.shared, now));
     }
 
     /// As [`Self::begin`], for as long as the value is kept.
     pub(crate) fn in_use(&self, shared: &Shared, now: u64) -> Use {
-        let left = Duration::from_secs(self.expires.saturating_sub(now));
-        shared.state.uses.begin(self.uid, left, || self.ending())
+        let uses = &shared.state.uses;
+        let left = Duration::from_secs(uses.over_at(self.expires).saturating_sub(now));
+        uses.begin(self.uid, left, || self.ending())
     }
 
     /// What whoever ends the session needs to know. Where it has moved since, the journal says.

@@ -7,7 +7,7 @@
 //!
 //! A session that is younger than `sessions.ttl`, or was used here within it, cannot be idle. Of any other the store is asked.
 
-use crate::token::SessionUid;
+use crate::token::{SessionUid, refused_from};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use holdfast_config::Sessions;
@@ -97,6 +97,13 @@ impl Uses {
     /// Pause between two looks: at what is to be told, and at what is due.
     pub(crate) fn beat(&self) -> Duration {
         self.rhythm.quiet
+    }
+
+    /// When a session whose token expires at `expires` is over, both in seconds since 1970. Where clocks of several replicas have a say it is
+    /// over when no clock opens its token any more: by one that is ahead it would end while others still serve it.
+    pub(crate) fn over_at(&self, expires: u64) -> u64 {
+        let is_alone = !self.has_others.load(Ordering::Relaxed) && !self.may_be_used_elsewhere();
+        if is_alone { expires } else { refused_from(expires) }
     }
 
     /// Longest life of a session, in seconds.
@@ -206,7 +213,9 @@ impl Uses {
     /// Another replica used a session: it ends later here too, and that one comes first. Only replicas without a shared store tell
     /// each other.
     pub(crate) fn heard(&self, session: SessionUid, idle: Duration, due: Duration) {
-        if self.store.is_shared() || idle > self.life || due > self.life {
+        // Its clock may differ, and it adds its grace.
+        let most = self.life + Duration::from_secs(2 * LEEWAY_SECONDS);
+        if self.store.is_shared() || idle > most || due > most {
             return;
         }
         let (id, now, activity) = (SessionId(session.0), clock::now(), self.store.activity());
