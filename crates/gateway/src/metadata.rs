@@ -69,4 +69,3 @@ fn document(base: &str, path: &str, jwt: &holdfast_config::Jwt) -> Bytes {
     }
     Bytes::from(document.to_string())
 }
-

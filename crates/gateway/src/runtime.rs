@@ -318,7 +318,10 @@ impl Builder<'_> {
         let members = self.config.mcp.servers.iter().filter(|server| {
             let same = rules(&server.auth) == rules(&federation.auth);
             if !same {
-                tracing::warn!(server = server.name, "not a member of the merged endpoint: its `auth` is another");
+                tracing::warn!(
+                    server = server.name,
+                    "not a member of the merged endpoint: its `auth` is another"
+                );
             }
             same
         });
