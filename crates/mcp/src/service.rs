@@ -316,7 +316,7 @@ async fn one(ctx: &mut RequestContext, caller: &Arc<Caller>, frame: Frame) -> Re
         Err(error) => return reply::error(&error, frame.id()),
     };
     let era = classify(&frame, header, None);
-    remember(ctx, &frame, &era);
+    remember(ctx, &frame, era);
     if matches!(era, Era::Modern) {
         modern::post(Arc::clone(caller), frame).await
     } else {
@@ -336,7 +336,7 @@ async fn merged(
         Err(error) => return reply::error(&error, frame.id()),
     };
     let era = classify(&frame, header, None);
-    remember(ctx, &frame, &era);
+    remember(ctx, &frame, era);
     let (response, caller) = if matches!(era, Era::Modern) {
         Box::pin(federation::post(guest, federation, frame)).await
     } else {
@@ -349,7 +349,7 @@ async fn merged(
 }
 
 /// What the access record says of a message.
-fn remember(ctx: &mut RequestContext, frame: &Frame, era: &Era) {
+fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era) {
     let name = match frame.kind() {
         Kind::Request => frame.text(Member::Name).unwrap_or_default(),
         Kind::Notification | Kind::Response | Kind::ErrorResponse => "".into(),

@@ -82,13 +82,16 @@ pub(super) async fn merged(asker: &Asker<'_>, frame: &Frame, list: List) -> Resp
     }
 }
 
+/// A member, and its cursor.
+type Wanted = (Arc<Server>, Arc<str>);
+
 /// The members that a page is made of, with the cursor of each.
 fn wanted(
     guest: &Guest,
     federation: &Federation,
     frame: &Frame,
     list: List,
-) -> Result<Vec<(Arc<Server>, Arc<str>)>, McpError> {
+) -> Result<Vec<Wanted>, McpError> {
     if !frame.has(Member::Cursor) {
         return Ok(federation.members.iter().map(|member| (Arc::clone(member), Arc::from(""))).collect());
     }

@@ -64,16 +64,11 @@ pub(crate) async fn fetch(caller: &Caller, frame: &Frame) -> Result<Frame, McpEr
     let prepared =
         Prepared { body: frame.bytes().clone(), name: None, pin: None, rewrite: Rewrite::default() };
     match exchange(caller, frame, &prepared, Some(Hold::OnlyAnswer)).await {
-        Ok(answer) => match answer.response() {
-            Some(response) => {
-                tally.end(verdict(response));
-                Ok(response.clone())
-            }
-            None => {
-                tally.end(McpOutcome::UpstreamError);
-                Err(bare_error(answer.head().status))
-            }
-        },
+        Ok(answer) => {
+            let outcome = answer.response().map_or(McpOutcome::UpstreamError, verdict);
+            tally.end(outcome);
+            answer.response().cloned().ok_or_else(|| bare_error(answer.head().status))
+        }
         Err(failure) => {
             tally.end(failure_verdict(&failure));
             Err(failure.to_error())

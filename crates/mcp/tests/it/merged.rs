@@ -52,10 +52,13 @@ impl Merged {
         let mut text =
             format!("sessions:\n  ephemeral_key: true\nmcp:\n  federation: {{ {federation} }}\n  servers:\n");
         for (name, server) in servers {
-            text.push_str(&format!(
-                "    - name: {name}\n      {line}\n      health_check: {{ enabled: false }}\n      endpoints: \"{}\"\n",
-                server.url()
-            ));
+            let lines = [
+                format!("    - name: {name}"),
+                format!("      {line}"),
+                "      health_check: { enabled: false }".to_owned(),
+                format!("      endpoints: \"{}\"\n", server.url()),
+            ];
+            text.push_str(&lines.join("\n"));
         }
         let source = Source::Text { name: "test".into(), text };
         let config = match holdfast_config::load(&[source], &ProcessEnv, Role::Serve) {
