@@ -10,6 +10,7 @@ use crate::{
     server::Server,
     source::answer_limits,
 };
+use http::HeaderValue;
 use std::{sync::Arc, time::Duration};
 
 /// The servers of a snapshot that are shown as one.
@@ -53,6 +54,10 @@ impl Guest {
     /// The caller of `member` for `frame`: with the headers that mirror this message, where a modern client must send them.
     pub(crate) fn of_member(&self, member: &Arc<Server>, frame: &Frame) -> Arc<Caller> {
         let mut headers = self.headers.clone();
+        // A list that is asked for to find a resource is not what the client asked for.
+        if let Ok(method) = HeaderValue::from_str(&frame.method()) {
+            headers.insert(headers::METHOD, method);
+        }
         match headers::name_value(frame) {
             Some(name) => headers.insert(headers::NAME, name),
             None => headers.remove(headers::NAME),

@@ -150,6 +150,11 @@ fn complete(seen: &Seen, mut result: Value) -> Act {
 fn everything(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
     move |seen| {
         let params = &seen.message["params"];
+        assert_eq!(
+            seen.header("mcp-method"),
+            Some(seen.rpc()),
+            "a real server refuses headers that differ from the body"
+        );
         match seen.rpc() {
             "tools/list" if params["cursor"] == "more" => {
                 complete(seen, json!({"tools": [{"name": "last", "inputSchema": {}}]}))
