@@ -37,7 +37,9 @@ impl Members {
         let pages: Arc<[Bytes]> = pages(tools, page).into();
         let (mut addresses, mut modes, mut heard) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
-            let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+            // The caller may be in a runtime of its own: it is bound here, and listened to in the members' thread.
+            let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+            listener.set_nonblocking(true)?;
             addresses.push(listener.local_addr()?);
             let (mode, said) = watch::channel(Mode::Healthy);
             modes.push(mode);
@@ -89,7 +91,8 @@ fn pages(tools: usize, page: usize) -> Vec<Bytes> {
     starts.iter().map(text).collect()
 }
 
-async fn member(listener: TcpListener, mut said: watch::Receiver<Mode>, pages: Arc<[Bytes]>) {
+async fn member(listener: std::net::TcpListener, mut said: watch::Receiver<Mode>, pages: Arc<[Bytes]>) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
     let Ok(address) = listener.local_addr() else { return };
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
