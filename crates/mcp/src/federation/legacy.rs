@@ -3,14 +3,12 @@
 use super::{
     Federation, List,
     lists::{self, Asker},
-    members::{changed, unknown},
+    members::changed,
     modern::Answered,
     opening, resources,
     whole::{Part, Whole},
 };
 use crate::{
-    caller::PROTOCOL_VERSION,
-    era::{Era, Version, classify},
     errors::{McpError, Problem},
     frame::{Frame, Kind, Member},
     guest::Guest,
@@ -27,8 +25,10 @@ pub(crate) async fn post_legacy(guest: Guest, federation: &Arc<Federation>, fram
     if frame.kind() == Kind::Request && frame.is("initialize") {
         return (Box::pin(opening::initialize(&guest, federation, &frame)).await, None);
     }
-    let whole =
-        Whole::open(&guest, federation).and_then(|whole| agree(&guest, &whole, &frame).map(|()| whole));
+    let whole = Whole::open(&guest, federation).and_then(|whole| {
+        legacy::agree(&guest.headers, whole.token.version, &frame)?;
+        Ok(whole)
+    });
     let whole = match whole {
         Ok(whole) => Arc::new(whole),
         Err(error) => return (reply::error(&error, frame.id()), None),
@@ -37,19 +37,6 @@ pub(crate) async fn post_legacy(guest: Guest, federation: &Arc<Federation>, fram
         Kind::Notification => (notification(&guest, whole, frame).await, None),
         Kind::Response | Kind::ErrorResponse => answer(&guest, &whole, &frame).await,
         Kind::Request => request(guest, federation, &whole, frame).await,
-    }
-}
-
-/// The version header must be one we know and the session's (2025-06-18, "Protocol Version Header").
-fn agree(guest: &Guest, whole: &Whole, frame: &Frame) -> Result<(), McpError> {
-    let header = guest.headers.get(&PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
-    match classify(frame, header, Some(whole.token.version)) {
-        Era::Legacy(_) => Ok(()),
-        Era::Modern | Era::Initialize | Era::Sessionless | Era::BadVersion => {
-            let supported = Version::LEGACY.iter().map(|version| version.as_str());
-            let error = McpError::unsupported_version(supported, header.unwrap_or_default());
-            Err(error.detail(format!("this session speaks {}", whole.token.version.as_str())))
-        }
     }
 }
 
@@ -102,24 +89,7 @@ async fn request(guest: Guest, federation: &Arc<Federation>, whole: &Arc<Whole>,
 
 /// The part that a request is about, and the request as its member knows it.
 async fn route(asker: &Asker<'_>, frame: &Frame) -> Result<(Part, Frame), McpError> {
-    let (member, frame) = match &*frame.method_bytes() {
-        b"tools/call" | b"prompts/get" => {
-            let name = frame.text(Member::Name).unwrap_or_default();
-            let (member, own) = asker.federation.named(&name).ok_or_else(|| unknown(&name))?;
-            (Arc::clone(member), changed(frame.splice().set_text(Member::Name, own))?)
-        }
-        b"resources/read" | b"resources/subscribe" | b"resources/unsubscribe" => {
-            let uri = frame.text(Member::Uri).unwrap_or_default();
-            let (member, own) = resources::holder(asker, &uri, frame).await?;
-            (member, changed(frame.splice().set_text(Member::Uri, &own))?)
-        }
-        b"completion/complete" => resources::completed(asker, frame).await?,
-        method => {
-            let named = String::from_utf8_lossy(method).into_owned();
-            let error = McpError::new(Problem::MethodNotFound);
-            return Err(error.detail(format!("'{named}' names no member of the merged endpoint")));
-        }
-    };
+    let (member, frame) = resources::named(asker, frame).await?.ok_or_else(|| resources::nobodys(frame))?;
     let part = asker
         .whole
         .and_then(|whole| whole.part(member.name()))

@@ -6,9 +6,7 @@ use crate::{
     frame::{Frame, Member, elements, fields, quote, unquote},
     modern::{Wanted, listen_all},
     probe, reply,
-    seal::Purpose,
     server::Server,
-    token::{Audience, Handle, unix_now},
 };
 use futures_util::future::join_all;
 use holdfast_edge::Body;
@@ -43,11 +41,7 @@ pub(super) async fn listen(asker: &Asker<'_>, frame: &Frame) -> Response<Body> {
         }
     }
     for handle in texts(raw, "taskIds") {
-        let at = federation.members.iter().position(|member| {
-            let audience = Audience { server: member.name(), principal: &guest.principal };
-            Handle::open(&guest.shared.ring, Purpose::Task, audience, &handle, unix_now()).is_ok()
-        });
-        if let Some(at) = at {
+        if let Some(at) = federation.issuer(guest, &handle) {
             filters[at].tasks.push(handle);
         }
     }

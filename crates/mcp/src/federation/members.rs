@@ -7,11 +7,16 @@ use crate::{
     frame::{Frame, Splice},
     guest::Guest,
     headers,
+    seal::Purpose,
     server::Server,
     source::answer_limits,
+    token::{Audience, Handle, unix_now},
 };
 use http::HeaderValue;
 use std::{sync::Arc, time::Duration};
+
+/// Longest message that a frame can be.
+const FRAME_BYTES_MAX: usize = u32::MAX as usize;
 
 /// The servers of a snapshot that are shown as one.
 pub(crate) struct Federation {
@@ -27,6 +32,15 @@ impl Federation {
     /// A member by its name.
     pub(crate) fn member(&self, name: &str) -> Option<&Arc<Server>> {
         self.members.iter().find(|member| member.name() == name)
+    }
+
+    /// The place of the member that issued a task id to this caller.
+    pub(crate) fn issuer(&self, guest: &Guest, task: &str) -> Option<usize> {
+        let now = unix_now();
+        self.members.iter().position(|member| {
+            let audience = Audience { server: member.name(), principal: &guest.principal };
+            Handle::open(&guest.shared.ring, Purpose::Task, audience, task, now).is_ok()
+        })
     }
 
     /// The member that a joined name leads to, and its own name for the thing.
@@ -46,7 +60,7 @@ pub(crate) fn changed(splice: Splice<'_>) -> Result<Frame, McpError> {
     let internal = || McpError::new(Problem::Internal);
     let bytes = splice.finish().map_err(|_| internal())?;
     // It was within the limits of a client's message, and has grown by less than a name.
-    let limits = answer_limits(usize::MAX >> 1);
+    let limits = answer_limits(FRAME_BYTES_MAX);
     Frame::parse(bytes, &limits).map_err(|_| internal())
 }
 

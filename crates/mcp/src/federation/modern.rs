@@ -3,7 +3,6 @@
 use super::{
     Federation, List, Said, capabilities, instructions, listen,
     lists::{self, Asker},
-    members::{changed, unknown},
     resources,
 };
 use crate::{
@@ -13,9 +12,7 @@ use crate::{
     frame::{Frame, Kind, Member},
     guest::Guest,
     headers, modern, probe, reply,
-    seal::Purpose,
     server::Server,
-    token::{Audience, Handle, unix_now},
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -64,39 +61,19 @@ pub(crate) async fn post(guest: Guest, federation: &Arc<Federation>, frame: Fram
 
 /// The member that a request is about, and the request as that member knows it.
 async fn route(asker: &Asker<'_>, frame: &Frame) -> Result<(Arc<Server>, Frame), McpError> {
-    let Asker { guest, federation, .. } = *asker;
-    match &*frame.method_bytes() {
-        b"tools/call" | b"prompts/get" => {
-            let name = frame.text(Member::Name).unwrap_or_default();
-            let (member, own) = federation.named(&name).ok_or_else(|| unknown(&name))?;
-            Ok((Arc::clone(member), changed(frame.splice().set_text(Member::Name, own))?))
-        }
-        b"resources/read" => {
-            let uri = frame.text(Member::Uri).unwrap_or_default();
-            let (member, own) = resources::holder(asker, &uri, frame).await?;
-            Ok((member, changed(frame.splice().set_text(Member::Uri, &own))?))
-        }
-        b"completion/complete" => resources::completed(asker, frame).await,
-        b"tasks/get" | b"tasks/update" | b"tasks/cancel" => {
-            let id = frame.text(Member::TaskId).unwrap_or_default();
-            let issued = |member: &&Arc<Server>| {
-                let audience = Audience { server: member.name(), principal: &guest.principal };
-                Handle::open(&guest.shared.ring, Purpose::Task, audience, &id, unix_now()).is_ok()
-            };
-            let member = federation.members.iter().find(issued).ok_or_else(|| {
-                McpError::new(Problem::InvalidParams)
-                    .detail("this task id was not issued to you here, or has expired")
-            })?;
-            Ok((Arc::clone(member), frame.clone()))
-        }
-        method => {
-            let error = McpError::new(Problem::MethodNotFound);
-            Err(error.detail(format!(
-                "'{}' names no member of the merged endpoint",
-                String::from_utf8_lossy(method)
-            )))
-        }
+    if let Some(found) = resources::named(asker, frame).await? {
+        return Ok(found);
     }
+    let Asker { guest, federation, .. } = *asker;
+    if !matches!(&*frame.method_bytes(), b"tasks/get" | b"tasks/update" | b"tasks/cancel") {
+        return Err(resources::nobodys(frame));
+    }
+    let id = frame.text(Member::TaskId).unwrap_or_default();
+    let at = federation.issuer(guest, &id).ok_or_else(|| {
+        McpError::new(Problem::InvalidParams)
+            .detail("this task id was not issued to you here, or has expired")
+    })?;
+    Ok((Arc::clone(&federation.members[at]), frame.clone()))
 }
 
 /// What all members are, as one server.

@@ -18,6 +18,35 @@ use std::sync::Arc;
 /// Pages of one member's list that are looked through for a URI.
 const PAGES_MAX: usize = 100;
 
+/// The member that a request of either era names a thing of, and the request with the member's own name for it. None for a request
+/// that names nothing.
+pub(super) async fn named(
+    asker: &Asker<'_>,
+    frame: &Frame,
+) -> Result<Option<(Arc<Server>, Frame)>, McpError> {
+    let (member, place, own) = match &*frame.method_bytes() {
+        b"tools/call" | b"prompts/get" => {
+            let name = frame.text(Member::Name).unwrap_or_default();
+            let (member, own) = asker.federation.named(&name).ok_or_else(|| unknown(&name))?;
+            (Arc::clone(member), Member::Name, own.to_owned())
+        }
+        b"resources/read" | b"resources/subscribe" | b"resources/unsubscribe" => {
+            let uri = frame.text(Member::Uri).unwrap_or_default();
+            let (member, own) = holder(asker, &uri, frame).await?;
+            (member, Member::Uri, own)
+        }
+        b"completion/complete" => return completed(asker, frame).await.map(Some),
+        _ => return Ok(None),
+    };
+    Ok(Some((member, changed(frame.splice().set_text(place, &own))?)))
+}
+
+/// A request that names no member.
+pub(super) fn nobodys(frame: &Frame) -> McpError {
+    let error = McpError::new(Problem::MethodNotFound);
+    error.detail(format!("'{}' names no member of the merged endpoint", frame.method()))
+}
+
 /// The member that has `uri`, and its own form of it: named in the URI itself, known from a list, found in the lists of all, or the
 /// member whose template fits best.
 pub(super) async fn holder(
@@ -94,7 +123,7 @@ fn listing(frame: &Frame, list: List) -> Option<Frame> {
 }
 
 /// `completion/complete` is about a prompt or a template of one member.
-pub(super) async fn completed(asker: &Asker<'_>, frame: &Frame) -> Result<(Arc<Server>, Frame), McpError> {
+async fn completed(asker: &Asker<'_>, frame: &Frame) -> Result<(Arc<Server>, Frame), McpError> {
     let invalid =
         || McpError::new(Problem::InvalidParams).detail("`params.ref` must name a prompt or a resource");
     let params = frame.raw(Member::Params).ok_or_else(invalid)?;

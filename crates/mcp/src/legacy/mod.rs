@@ -38,7 +38,7 @@ pub use expire::Reach;
 pub(crate) use expire::expire;
 use holdfast_edge::Body;
 use holdfast_telemetry::metrics::McpOutcome;
-use http::Response;
+use http::{HeaderMap, Response};
 use outlive::outlive;
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
         Ok(session) => session,
         Err(error) => return refuse(&caller, &error, frame.id()),
     };
-    if let Err(error) = agree(&caller, &session, &frame) {
+    if let Err(error) = agree(&caller.headers, session.version, &frame) {
         return refuse(&caller, &error, frame.id());
     }
     one(caller, session, frame).await
@@ -126,16 +126,14 @@ pub(crate) async fn delete(caller: Arc<Caller>) -> Response<Body> {
 }
 
 /// The version header must be one we know and the session's (2025-06-18, "Protocol Version Header").
-fn agree(caller: &Caller, session: &Session, frame: &Frame) -> Result<(), McpError> {
-    let header = caller.text(&PROTOCOL_VERSION);
-    match classify(frame, header, Some(session.version)) {
+pub(crate) fn agree(headers: &HeaderMap, version: Version, frame: &Frame) -> Result<(), McpError> {
+    let header = headers.get(&PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    match classify(frame, header, Some(version)) {
         Era::Legacy(_) => Ok(()),
         Era::Modern | Era::Initialize | Era::Sessionless | Era::BadVersion => {
-            Err(McpError::unsupported_version(
-                Version::LEGACY.iter().map(|v| v.as_str()),
-                header.unwrap_or_default(),
-            )
-            .detail(format!("this session speaks {}", session.version.as_str())))
+            let supported = Version::LEGACY.iter().map(|known| known.as_str());
+            let error = McpError::unsupported_version(supported, header.unwrap_or_default());
+            Err(error.detail(format!("this session speaks {}", version.as_str())))
         }
     }
 }
