@@ -4,13 +4,14 @@ mod auth;
 mod ha;
 mod listener;
 pub(crate) use listener::FIRST;
+mod mcp_server;
 mod redis;
 mod routing;
 
 use crate::{
     model::{
-        AccessLog, Api, Command, Config, Conversations, Federation, Links, LogFormat, Logging, Mcp,
-        McpServer, Metrics, Observability, SseFront, StdioFront, WebSocketFront,
+        AccessLog, Api, Config, Conversations, Federation, LogFormat, Logging, Mcp, Metrics, Observability,
+        SseFront, StdioFront, WebSocketFront,
     },
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
@@ -114,6 +115,7 @@ words!(crate::model::RedisMode: "single" => Self::Single, "sentinel" => Self::Se
 words!(LogFormat: "auto" => Self::Auto, "json" => Self::Json, "text" => Self::Text);
 words!(crate::model::OnMemberFailure: "last_good" => Self::LastGood, "omit" => Self::Omit);
 words!(crate::model::SessionMode: "pinned" => Self::Pinned, "replayable" => Self::Replayable);
+words!(crate::model::Transport: "http" => Self::StreamableHttp, "sse" => Self::Sse, "websocket" => Self::WebSocket);
 words!(crate::model::EraMode: "auto" => Self::Auto, "legacy" => Self::Legacy, "modern" => Self::Modern, "dual" => Self::Dual);
 
 /// The whole configuration.
@@ -157,7 +159,7 @@ fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
         }),
         stdio: assemble!(block.inner("stdio")? => StdioFront { server, subject, tenant, scopes }),
         federation: federation(block.inner("federation")?)?,
-        servers: block.blocks("servers").map(|(_, server)| self::server(server)).collect::<Result<_, _>>()?
+        servers: block.blocks("servers").map(|(_, server)| mcp_server::server(server)).collect::<Result<_, _>>()?
     }))
 }
 
@@ -166,32 +168,6 @@ fn federation(block: &BlockVal) -> Result<Federation, Missing> {
         enabled, separator, name_max, list_timeout, list_patience, on_member_failure, cursor_ttl;
         auth: auth::route_auth(block.block("auth"))?
     }))
-}
-
-fn server(block: &BlockVal) -> Result<McpServer, Missing> {
-    Ok(assemble!(block => McpServer {
-        name, session, trust_hints, era, request_timeout, initialize_timeout,
-        max_reinitializations, handle_ttl;
-        upstream: routing::upstream(block)?,
-        command: command(block)?,
-        links: assemble!(block => Links { shared, pool, idle, queue_messages, queue_bytes }),
-        auth: auth::route_auth(block.block("auth"))?,
-        upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?
-    }))
-}
-
-fn command(block: &BlockVal) -> Result<Option<Command>, Missing> {
-    let mut words: Vec<String> = block.take("command")?;
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let program = words.remove(0);
-    words.extend(block.take::<Vec<String>>("args")?);
-    Ok(Some(assemble!(block => Command {
-        env, env_allow, cwd, stop_grace, max_processes, max_processes_per_principal, max_open_files, max_memory;
-        program: program,
-        args: words
-    })))
 }
 
 fn api(block: &BlockVal) -> Result<Api, Missing> {

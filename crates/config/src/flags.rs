@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 const NAME: &str = "<command line>";
 
 /// `serve --mcp NAME=URL... --mcp NAME=COMMAND... --http PREFIX=URL... --listen ADDRESS` as YAML. A name or prefix that is given several times
-/// has several endpoints. What has no `http://` or `https://` in front is a command, split into words as a shell would. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load()`] does.
+/// has several endpoints. What has no `http://`, `https://`, `ws://` or `wss://` in front is a command, split into words as a shell would. Session tokens are sealed by a key of this process. Nothing is checked here: [`crate::load()`] does.
 pub fn config_from_flags(
     mcp: &[(String, String)],
     http: &[(String, String)],
@@ -46,7 +46,7 @@ pub fn config_from_flags(
 }
 
 fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
+    ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// The words of a command as a shell would split it: quotes and backslashes are honoured and nothing else is, no variable and no

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{load_text, refused};
-use holdfast_config::{Auth, PrintOptions, Role, RouteAuth, SecretText};
+use holdfast_config::{Auth, PrintOptions, Role, RouteAuth, SecretText, Transport};
 
 const ROUTE: &str = "name: a, path_prefix: /a, endpoints: [http://127.0.0.1:1]";
 const KEY: &str = "api_key: {keys: [{name: a, key: 0123456789abcdef}]}";
@@ -56,7 +56,7 @@ fn names_prefixes_and_ports_do_not_clash() {
 fn a_server_is_a_program_or_has_endpoints() {
     let server = |keys: &str| format!("mcp: {{servers: [{{name: a, {keys}}}]}}");
     for (keys, part) in [
-        ("session: pinned", "needs `endpoints`, where Streamable HTTP is spoken, or a `command`"),
+        ("session: pinned", "needs `endpoints`, or a `command` to run"),
         ("command: x, endpoints: http://h", "either a `command` or `endpoints`"),
         ("endpoints: http://h, args: [x]", "has no effect on a server without `command`"),
         ("endpoints: http://h, max_processes: 3", "has no effect on a server without `command`"),
@@ -79,6 +79,49 @@ fn a_server_is_a_program_or_has_endpoints() {
     assert_eq!(command.env_allow, ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"]);
     let blanks = load_text(&server("command: x y"), Role::Any).unwrap();
     assert!(blanks.warnings.iter().any(|warning| warning.message.contains("blanks included")));
+}
+
+#[test]
+fn a_server_speaks_what_its_urls_or_its_transport_say() {
+    let server = |keys: &str| format!("mcp: {{servers: [{{name: a, {keys}}}]}}");
+    for (keys, part) in [
+        ("endpoints: [ws://h, http://i]", "is not the URL of a WebSocket, and others of this server are"),
+        ("endpoints: ws://h, transport: sse", "is the URL of a WebSocket, and `transport` says otherwise"),
+        (
+            "endpoints: http://h, shared: true",
+            "without `command`, `transport: websocket` or `transport: sse`",
+        ),
+        (
+            "endpoints: http://h, max_links: 3",
+            "without `command`, `transport: websocket` or `transport: sse`",
+        ),
+        ("endpoints: http://h, transport: sse, link_ping_interval: 3s", "without `transport: websocket`"),
+        ("command: x, transport: sse", "has no effect on a server without `endpoints`"),
+        ("command: x, max_links: 3", "has no effect on a server without `endpoints`"),
+        ("endpoints: ws://h, max_links: 2, max_links_per_principal: 3", "max_links"),
+        ("endpoints: ftp://h", "must start with `http://` or `https://` or `ws://` or `wss://`"),
+    ] {
+        let report = refused(&server(keys));
+        assert!(report.contains(part), "{part:?} is not in the report of {keys}\n{report}");
+    }
+    for (keys, transport, url) in [
+        ("endpoints: http://h", Transport::StreamableHttp, "http://h"),
+        ("endpoints: ws://h:1/a", Transport::WebSocket, "http://h:1/a"),
+        ("endpoints: [wss://h, ws://i], transport: websocket", Transport::WebSocket, "https://h"),
+        ("endpoints: https://h, transport: ws", Transport::WebSocket, "https://h"),
+        (
+            "endpoints: http://h/sse, transport: sse, shared: true, max_links: 7",
+            Transport::Sse,
+            "http://h/sse",
+        ),
+    ] {
+        let loaded = load_text(&server(keys), Role::Any).unwrap();
+        let server = &loaded.config.mcp.servers[0];
+        assert_eq!((server.transport, &*server.upstream.endpoints[0].url), (transport, url), "{keys}");
+        assert!(server.links.max_links_per_principal == server.links.max_links, "{keys}");
+    }
+    let report = refused("apis: [{name: a, path_prefix: /a, endpoints: ws://h}]");
+    assert!(report.contains("must start with `http://` or `https://`"), "{report}");
 }
 
 #[test]

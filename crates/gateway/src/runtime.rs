@@ -150,6 +150,8 @@ pub(crate) enum BuildError {
     #[error("{0}")]
     McpServer(#[from] ServerError),
     #[error("{0}")]
+    Credential(#[from] holdfast_links::BadCredential),
+    #[error("{0}")]
     Sessions(#[from] KeyRingError),
     #[error("sessions.redis: {0}")]
     Store(#[from] holdfast_store::BuildError),
@@ -246,7 +248,7 @@ impl Builder<'_> {
         Ok(upstream)
     }
 
-    /// The way to an MCP server: links if it is a program, else its endpoints.
+    /// The way to an MCP server: links if it is a program, or speaks something else than Streamable HTTP, else its endpoints.
     fn wire(&mut self, config: &holdfast_config::McpServer) -> Result<Wire, BuildError> {
         let parts = LinkParts {
             replica: self.shared.mcp.replica(),
@@ -256,12 +258,17 @@ impl Builder<'_> {
         };
         let mut old = self.previous.iter().flat_map(|previous| &previous.links);
         let old = old.find(|links| links.name() == config.name);
-        match Links::build(config, parts, old) {
+        if let Some(links) = Links::program(config, parts, old) {
+            self.links.push(Arc::clone(&links));
+            return Ok(links.into());
+        }
+        let upstream = self.upstream(UpstreamKind::Mcp, &config.upstream)?;
+        match Links::remote(config, &upstream, parts, old)? {
             Some(links) => {
                 self.links.push(Arc::clone(&links));
                 Ok(links.into())
             }
-            None => Ok(self.upstream(UpstreamKind::Mcp, &config.upstream)?.into()),
+            None => Ok(upstream.into()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! `/status`: what an operator asks first, as JSON.
 
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, runtime::UpstreamKind};
+use holdfast_links::{LinkView, Links, LinksView};
 use holdfast_resilience::Phase;
+use holdfast_upstream::EndpointKey;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -15,17 +17,25 @@ impl Gateway {
             .iter()
             .map(|(name, address)| json!({ "name": name, "address": address.to_string() }))
             .collect();
-        let links =
-            runtime.links.iter().map(|links| linked(links.name(), &links.view(), links.endpoint(), now));
+        let views: Vec<_> = runtime.links.iter().map(|links| (links, links.view())).collect();
+        let programs = views.iter().filter_map(|(links, view)| program(links, view, now));
         let upstreams: Vec<Value> = runtime
             .upstreams
             .iter()
             .map(|(kind, upstream)| {
                 let endpoints: Vec<Value> =
                     upstream.endpoints().iter().map(|view| endpoint(view, now)).collect();
-                json!({ "name": upstream.name(), "kind": kind.as_str(), "endpoints": endpoints })
+                let mut shown =
+                    json!({ "name": upstream.name(), "kind": kind.as_str(), "endpoints": endpoints });
+                let links = (*kind == UpstreamKind::Mcp)
+                    .then(|| views.iter().find(|(links, _)| links.name() == upstream.name()));
+                if let Some((_, view)) = links.flatten() {
+                    shown["links"] = linked(view);
+                    shown["links_opened"] = view.opened.into();
+                }
+                shown
             })
-            .chain(links)
+            .chain(programs)
             .collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -43,36 +53,35 @@ impl Gateway {
     }
 }
 
-/// A server that is reached over links: a program with its processes.
-fn linked(
-    name: &str,
-    view: &holdfast_links::LinksView,
-    key: &holdfast_upstream::EndpointKey,
-    now: Instant,
-) -> Value {
-    let links: Vec<Value> = view
-        .links
-        .iter()
-        .map(|link| {
-            json!({
-                "link": link.label,
-                "session": link.session,
-                "in_flight": link.in_flight,
-                "age_seconds": link.age.as_secs(),
-            })
+/// The links of a server.
+fn linked(view: &LinksView) -> Value {
+    let link = |link: &LinkView| {
+        json!({
+            "link": link.label,
+            "endpoint": link.endpoint.as_str(),
+            "session": link.session,
+            "in_flight": link.in_flight,
+            "age_seconds": link.age.as_secs(),
         })
-        .collect();
-    let until = match view.state.phase {
+    };
+    view.links.iter().map(link).collect()
+}
+
+/// A server that is a program, with its processes. `None` for one that has an upstream.
+fn program(links: &Links, view: &LinksView, now: Instant) -> Option<Value> {
+    let phase = view.state.as_ref()?.phase;
+    let until = match phase {
         Phase::Refusing { until } => Some(until.saturating_duration_since(now).as_secs_f64()),
         Phase::Admitting | Phase::Probing => None,
     };
-    json!({
-        "name": name,
+    let endpoint = |key: &EndpointKey| json!({ "endpoint": key.as_str(), "breaker": breaker(phase), "retry_after_seconds": until });
+    Some(json!({
+        "name": links.name(),
         "kind": "mcp",
-        "endpoints": [{ "endpoint": key.as_str(), "breaker": breaker(view.state.phase), "retry_after_seconds": until }],
-        "links": links,
+        "endpoints": links.endpoints().iter().map(endpoint).collect::<Value>(),
+        "links": linked(view),
         "links_opened": view.opened,
-    })
+    }))
 }
 
 fn breaker(phase: Phase) -> &'static str {

@@ -1,26 +1,17 @@
-//! One link: its requests, its readers, and the task that carries messages.
+//! One link: its requests and its readers.
 
 use crate::{
-    carrier::{Carried, MessageSink, MessageStream, StreamError},
     outbox::{Letters, Outbox, Sending},
     queue::{End, Item, Queue},
-    start::Started,
     switchboard::{Incoming, Limits, Name, Owner, Refused, Sharing, Switchboard},
 };
 use bytes::Bytes;
-use holdfast_frames::frame::{self, Frame, MAX_DEPTH};
+use holdfast_frames::frame::Frame;
 use holdfast_telemetry::metrics::{LinkDrop, LinkEnd, LinkMetrics, LinkTear};
-use holdfast_upstream::clock;
+use holdfast_upstream::{EndpointKey, clock};
 use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
-
-/// Time that a server which takes nothing more has to say its last words.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What links of one server have in common.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +33,15 @@ pub(crate) struct Link {
     /// Its id, if it is of a session.
     pub(crate) session: Option<Box<str>>,
     pub(crate) owner: Owner,
+    /// Where it leads.
+    pub(crate) endpoint: EndpointKey,
     pub(crate) label: String,
     pub(crate) opened: Instant,
-    sizes: Sizes,
+    pub(crate) sizes: Sizes,
     board: Mutex<Board>,
     outbox: Outbox,
     closing: watch::Sender<Option<LinkEnd>>,
-    metrics: Arc<LinkMetrics>,
+    pub(crate) metrics: Arc<LinkMetrics>,
 }
 
 #[derive(Debug)]
@@ -101,7 +94,7 @@ impl Link {
     /// A link that was just opened, and what its task takes.
     pub(crate) fn new(
         whom: For,
-        label: String,
+        (endpoint, label): (EndpointKey, String),
         sizes: Sizes,
         metrics: &Arc<LinkMetrics>,
     ) -> (Arc<Self>, Letters) {
@@ -124,6 +117,7 @@ impl Link {
             number: whom.number,
             session: whom.session,
             owner: whom.owner,
+            endpoint,
             label,
             opened: now,
             sizes,
@@ -213,7 +207,7 @@ impl Link {
     }
 
     /// A message of the server, to whom it belongs.
-    fn deliver(&self, frame: &Frame) {
+    pub(crate) fn deliver(&self, frame: &Frame) {
         let mut board = self.board.lock();
         let reply = match board.switchboard.incoming(frame) {
             Incoming::Answer(name, message) => {
@@ -265,7 +259,7 @@ impl Link {
     }
 
     /// Nobody gets anything any more.
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut board = self.board.lock();
         board.ended = true;
         for (_, queue) in board.readers.drain() {
@@ -277,7 +271,8 @@ impl Link {
         }
     }
 
-    async fn closed(&self) -> LinkEnd {
+    /// Waits until somebody asks its task to end it.
+    pub(crate) async fn closed(&self) -> LinkEnd {
         let mut closing = self.closing.subscribe();
         let why = closing.wait_for(Option::is_some).await;
         why.ok().and_then(|why| *why).unwrap_or(LinkEnd::Closed)
@@ -318,62 +313,4 @@ impl Drop for Listening {
             board.switchboard.stop_listening();
         }
     }
-}
-
-/// Carries messages until the link ends, calls `ended` as soon as nobody can use it any more, and ends it in order.
-pub(crate) async fn carry(
-    link: Arc<Link>,
-    carried: Carried,
-    letters: Letters,
-    started: Started,
-    ended: impl FnOnce(),
-) {
-    let Carried { sink, stream, closer, .. } = carried;
-    let why = tokio::select! {
-        biased;
-        why = link.closed() => why,
-        why = read(&link, stream, &started) => why,
-        () = write(sink, letters) => LinkEnd::Lost,
-    };
-    // From here on nobody can put a message on it: those who come now open another.
-    link.close(why);
-    link.end();
-    ended();
-    started.ended(why);
-    link.metrics.ends.inc(why);
-    tracing::debug!(link = %link.label, cause = ?why, "a link ends");
-    closer.close().await;
-}
-
-async fn read(link: &Link, mut stream: Box<dyn MessageStream>, started: &Started) -> LinkEnd {
-    let limits = frame::Limits { bytes_max: link.sizes.message_max, depth_max: MAX_DEPTH };
-    loop {
-        match stream.next().await {
-            Ok(Some(message)) => {
-                if let Ok(frame) = Frame::parse(message.clone(), &limits) {
-                    started.spoke();
-                    link.deliver(&frame);
-                } else {
-                    link.metrics.dropped.inc(LinkDrop::Noise);
-                    stream.noise(&message);
-                }
-            }
-            Ok(None) => return LinkEnd::Lost,
-            Err(StreamError::TooLarge) => return LinkEnd::TooLarge,
-            Err(StreamError::Broken(error)) => {
-                tracing::debug!(link = %link.label, %error, "a link broke");
-                return LinkEnd::Lost;
-            }
-        }
-    }
-}
-
-/// Ends a while after the server takes nothing any more: until then it may still answer.
-async fn write(mut sink: Box<dyn MessageSink>, mut letters: Letters) {
-    while let Some(letter) = letters.next().await {
-        if sink.send(letter.message.clone()).await.is_err() {
-            break;
-        }
-    }
-    tokio::time::sleep(LAST_WORDS).await;
 }

@@ -1,29 +1,28 @@
 //! The links to one server, seen as a Streamable HTTP server: what is opened when, and for whom.
 
 use crate::{
-    carrier::{Carrier, OpenError},
-    link::{For, Link, Sizes, carry},
-    places::{Place, Places},
-    pool::{Pool, Retired, Shelf},
-    session_id,
-    start::{Start, Started, TooSoon},
+    carrier::Carrier,
+    link::{Link, Sizes},
+    places::{Places, Room},
+    pool::Pool,
+    remote::{self, BadCredential, Remote},
+    start::Start,
     stdio::Stdio,
-    switchboard::{Owner, Sharing},
 };
-use holdfast_config::{Command, Links as Config, McpServer};
+use holdfast_config::{Links as Config, McpServer, Transport};
 use holdfast_resilience::EndpointSnapshot;
 use holdfast_store::ReplicaId;
 use holdfast_telemetry::{
     Registry,
-    metrics::{LinkEnd, LinkMetrics, LinkOpening},
+    metrics::{LinkEnd, LinkMetrics},
 };
-use holdfast_upstream::{CallError, EndpointKey, Limit, clock};
+use holdfast_upstream::{CallError, EndpointKey, Limit, Upstream, clock};
 use std::{
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::runtime::Handle;
 
@@ -37,8 +36,6 @@ const SWEEP_MAX: Duration = Duration::from_secs(15);
 pub struct Links {
     pub(crate) name: Arc<str>,
     pub(crate) replica: ReplicaId,
-    /// This server at this replica: where requests without a session go, and what is bound to their process leads back to.
-    pub(crate) endpoint: EndpointKey,
     /// This server: a session's own id says which replica holds it.
     pub(crate) anywhere: EndpointKey,
     pub(crate) metrics: Arc<LinkMetrics>,
@@ -47,13 +44,30 @@ pub struct Links {
     pub(crate) requests_max: usize,
     config: McpServer,
     message_max: usize,
-    carrier: Arc<dyn Carrier>,
-    start: Arc<Start>,
-    places: Arc<Places>,
-    sizes: Sizes,
-    sharing: Config,
-    numbers: AtomicU64,
-    runtime: Handle,
+    pub(crate) carrier: Kind,
+    pub(crate) start: Arc<Start>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) sizes: Sizes,
+    pub(crate) sharing: Config,
+    pub(crate) numbers: AtomicU64,
+    pub(crate) runtime: Handle,
+}
+
+/// What links are carried by.
+pub(crate) enum Kind {
+    /// Processes of a program.
+    Program(Arc<dyn Carrier>),
+    /// Connections to endpoints.
+    Remote(Arc<Remote>),
+}
+
+impl Kind {
+    pub(crate) fn get(&self) -> &dyn Carrier {
+        match self {
+            Self::Program(program) => &**program,
+            Self::Remote(remote) => &**remote,
+        }
+    }
 }
 
 /// One link, for `/status`.
@@ -61,6 +75,8 @@ pub struct Links {
 pub struct LinkView {
     /// A process id or an address.
     pub label: String,
+    /// Where it leads.
+    pub endpoint: EndpointKey,
     /// Whether it is of one session.
     pub session: bool,
     /// Requests that somebody waits for.
@@ -72,8 +88,8 @@ pub struct LinkView {
 /// The links of one server, for `/status`.
 #[derive(Clone, Debug)]
 pub struct LinksView {
-    /// Breaker and openings.
-    pub state: EndpointSnapshot,
+    /// Breaker of a program. Endpoints have theirs in their upstream.
+    pub state: Option<EndpointSnapshot>,
     /// Links opened since the server was configured.
     pub opened: u64,
     /// Those that are open.
@@ -93,55 +109,91 @@ pub struct Parts<'a> {
     pub runtime: &'a Handle,
 }
 
-/// A link that was just opened: dropped without [`Opened::keep`], it is closed.
-pub(crate) struct Opened(Option<Arc<Link>>);
-
 impl Links {
     /// The links to `server`, if it is one that Holdfast runs. Nothing is started before it is needed. What `previous` has goes on if the
     /// server is configured as before.
-    pub fn build(server: &McpServer, parts: Parts<'_>, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+    pub fn program(server: &McpServer, parts: Parts<'_>, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let command = server.command.as_ref()?;
-        let same = previous.filter(|old| {
-            old.message_max == parts.message_max
-                && old.config.command == server.command
-                && old.config.links == server.links
-                && old.config.upstream.policy == server.upstream.policy
-        });
-        if let Some(old) = same {
+        if let Some(old) = previous.filter(|old| old.goes_on(server, parts)) {
             return Some(Arc::clone(old));
         }
         let metrics = Arc::new(LinkMetrics::new(parts.registry, &server.name));
-        let carrier = Arc::new(Stdio::new(&server.name, command, parts.message_max, &metrics));
-        Some(Self::over(carrier, "stdio", server, command, metrics, parts))
+        let endpoint = EndpointKey::from(&*format!("stdio:{}@{}", server.name, parts.replica));
+        let carrier = Stdio::new(&server.name, endpoint, command, parts.message_max, &metrics);
+        let room = Room {
+            all: (command.max_processes, Limit::Processes),
+            of_one: (command.max_processes_per_principal, Limit::ProcessesPerPrincipal),
+        };
+        let policy = holdfast_upstream::endpoint_policy(&server.upstream.policy);
+        let start = Start::new(Some(&policy), &metrics);
+        let carrier = Kind::Program(Arc::new(carrier));
+        Some(Self::over(carrier, server, (room, start), metrics, parts))
+    }
+
+    /// The links to `server`, if its endpoints speak something else than Streamable HTTP; `upstream` has them. What `previous` has goes on
+    /// if the server is configured as before, and as far as it leads to endpoints that stay.
+    pub fn remote(
+        server: &McpServer,
+        upstream: &Arc<Upstream>,
+        parts: Parts<'_>,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, BadCredential> {
+        if server.transport == Transport::StreamableHttp {
+            return Ok(None);
+        }
+        if let Some(old) = previous.filter(|old| old.goes_on(server, parts))
+            && let Kind::Remote(remote) = &old.carrier
+        {
+            remote.renew(upstream);
+            old.close_elsewhere();
+            return Ok(Some(Arc::clone(old)));
+        }
+        let metrics = Arc::new(LinkMetrics::new(parts.registry, &server.name));
+        let carrier = Kind::Remote(Arc::new(Remote::new(server, upstream, parts.message_max)?));
+        let room = Room {
+            all: (server.links.max_links, Limit::Links),
+            of_one: (server.links.max_links_per_principal, Limit::LinksPerPrincipal),
+        };
+        let start = Start::new(None, &metrics);
+        Ok(Some(Self::over(carrier, server, (room, start), metrics, parts)))
+    }
+
+    /// Whether what there is serves `server` as it is configured now.
+    fn goes_on(&self, server: &McpServer, parts: Parts<'_>) -> bool {
+        let old = &self.config;
+        self.message_max == parts.message_max
+            && old.command == server.command
+            && old.transport == server.transport
+            && old.links == server.links
+            && old.upstream_auth == server.upstream_auth
+            && old.request_timeout == server.request_timeout
+            && (old.upstream.policy == server.upstream.policy || server.command.is_none())
     }
 
     fn over(
-        carrier: Arc<dyn Carrier>,
-        scheme: &str,
+        carrier: Kind,
         server: &McpServer,
-        command: &Command,
+        (room, start): (Room, Arc<Start>),
         metrics: Arc<LinkMetrics>,
         parts: Parts<'_>,
     ) -> Arc<Self> {
-        let (name, replica) = (&*server.name, parts.replica);
-        let policy = holdfast_upstream::endpoint_policy(&server.upstream.policy);
+        let scheme = match (&carrier, server.transport) {
+            (Kind::Program(_), _) => "stdio",
+            (Kind::Remote(_), Transport::Sse) => "sse",
+            (Kind::Remote(_), _) => "ws",
+        };
         let links = Arc::new(Self {
-            name: name.into(),
-            replica,
-            endpoint: EndpointKey::from(&*format!("{scheme}:{name}@{replica}")),
-            anywhere: EndpointKey::from(&*format!("{scheme}:{name}")),
+            name: (&*server.name).into(),
+            replica: parts.replica,
+            anywhere: EndpointKey::from(&*format!("{scheme}:{}", server.name)),
             pool: Pool::default(),
             in_flight: Arc::default(),
             requests_max: server.upstream.policy.max_requests,
             config: server.clone(),
             message_max: parts.message_max,
             carrier,
-            start: Start::new(&policy, &metrics),
-            places: Places::new(
-                command.max_processes,
-                command.max_processes_per_principal,
-                metrics.open.clone(),
-            ),
+            start,
+            places: Places::new(room, metrics.open.clone()),
             sizes: Sizes {
                 queue_messages: server.links.queue_messages,
                 queue_bytes: usize::try_from(server.links.queue_bytes.0).unwrap_or(usize::MAX),
@@ -162,9 +214,9 @@ impl Links {
         &self.name
     }
 
-    /// The endpoint that requests without a session go to.
-    pub fn endpoint(&self) -> &EndpointKey {
-        &self.endpoint
+    /// Where requests without a session may go now.
+    pub fn endpoints(&self) -> Vec<EndpointKey> {
+        self.carrier.get().endpoints()
     }
 
     /// The endpoint that sessions are bound to, whichever replica holds them.
@@ -177,6 +229,7 @@ impl Links {
         let now = clock::now();
         let view = |link: Arc<Link>| LinkView {
             label: link.label.clone(),
+            endpoint: link.endpoint.clone(),
             session: link.session.is_some(),
             in_flight: link.in_flight(),
             age: now.saturating_duration_since(link.opened),
@@ -203,98 +256,7 @@ impl Links {
 
     /// How long [`Links::finish`] may take.
     pub fn end_max(&self) -> Duration {
-        self.config.command.as_ref().map_or(Duration::ZERO, |command| command.stop_grace * 2)
-    }
-
-    /// The link that a request of `owner` without a session goes over. Opened if need be; one of those who wait opens it.
-    pub(crate) async fn shared(
-        self: &Arc<Self>,
-        owner: Owner,
-        until: Instant,
-    ) -> Result<Arc<Link>, CallError> {
-        let (shelf, sharing) = if self.sharing.shared {
-            (self.pool.least_busy(self.sharing.pool), Sharing::Everybody)
-        } else {
-            (Shelf::Of(owner), Sharing::Principal)
-        };
-        let opening = match self.pool.shelf(shelf) {
-            Ok(link) => return Ok(link),
-            Err(opening) => opening,
-        };
-        let Ok(_turn) = clock::timeout_at(until, opening.lock()).await else { return Err(self.late()) };
-        if let Ok(link) = self.pool.shelf(shelf) {
-            return Ok(link);
-        }
-        let whom = For { number: self.number(), session: None, owner, sharing };
-        let link = self.open(whom, Some(shelf), until).await?.keep();
-        link.ok_or_else(|| self.gone())
-    }
-
-    /// A link for a new session of `owner`.
-    pub(crate) async fn session(self: &Arc<Self>, owner: Owner, until: Instant) -> Result<Opened, CallError> {
-        let session = session_id::new(self.replica).ok_or_else(|| self.gone())?;
-        let whom = For { number: self.number(), session: Some(session), owner, sharing: Sharing::Session };
-        self.open(whom, None, until).await
-    }
-
-    fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    async fn open(
-        self: &Arc<Self>,
-        whom: For,
-        shelf: Option<Shelf>,
-        until: Instant,
-    ) -> Result<Opened, CallError> {
-        let owner = (whom.sharing != Sharing::Everybody).then_some(whom.owner);
-        let place = self.places.take(owner).map_err(|limit| {
-            self.metrics.openings.inc(LinkOpening::Full);
-            CallError::Overloaded { upstream: (&*self.name).into(), limit }
-        })?;
-        let started = self.start.admit(until).await.map_err(|TooSoon { retry_after }| {
-            CallError::Refused { upstream: (&*self.name).into(), retry_after: Some(retry_after) }
-        })?;
-        // Where links run, and to its end whoever waits for it: nothing is left half open.
-        let opening = self.runtime.spawn(Arc::clone(self).begin(whom, shelf, (place, started), until));
-        match clock::timeout_at(until, opening).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(_)) => Err(self.gone()),
-            Err(clock::Elapsed) => Err(self.late()),
-        }
-    }
-
-    async fn begin(
-        self: Arc<Self>,
-        whom: For,
-        shelf: Option<Shelf>,
-        (place, started): (Place, Started),
-        until: Instant,
-    ) -> Result<Opened, CallError> {
-        let carried = match tokio::time::timeout_at(until.into(), self.carrier.open(whom.owner, until)).await
-        {
-            Ok(Ok(carried)) => carried,
-            Ok(Err(error)) => {
-                started.failed();
-                tracing::warn!(server = &*self.name, %error, "no link");
-                let OpenError(source) = error;
-                return Err(CallError::Connect { endpoint: self.endpoint.clone(), source });
-            }
-            Err(_) => {
-                started.failed();
-                return Err(self.late());
-            }
-        };
-        let (link, letters) = Link::new(whom, carried.label.clone(), self.sizes, &self.metrics);
-        if let Err(Retired) = self.pool.put(&link, shelf) {
-            link.close(LinkEnd::Retired);
-        }
-        let (links, task) = (Arc::clone(&self), Arc::clone(&link));
-        tokio::spawn(async move {
-            carry(Arc::clone(&task), carried, letters, started, || links.pool.remove(&task)).await;
-            drop(place);
-        });
-        Ok(Opened(Some(link)))
+        self.config.command.as_ref().map_or(remote::CLOSING, |command| command.stop_grace * 2)
     }
 
     pub(crate) fn late(&self) -> CallError {
@@ -313,6 +275,17 @@ impl Links {
         CallError::Overloaded { upstream: (&*self.name).into(), limit: Limit::Requests }
     }
 
+    /// Closes links to endpoints that are no more.
+    fn close_elsewhere(&self) {
+        let endpoints = self.endpoints();
+        // Before its names are looked up anew, an upstream knows none of their addresses.
+        for link in self.pool.all() {
+            if !endpoints.is_empty() && !endpoints.contains(&link.endpoint) {
+                link.close(LinkEnd::Retired);
+            }
+        }
+    }
+
     /// Closes links that rest: those of no session after `idle`, those of a session whose client never came back after its first message.
     fn close_idle(&self, idle: Duration) {
         self.start.show();
@@ -323,26 +296,6 @@ impl Links {
             if rests && now.saturating_duration_since(since) >= idle {
                 link.close(LinkEnd::Idle);
             }
-        }
-    }
-}
-
-impl Opened {
-    /// The link stays open.
-    pub(crate) fn keep(mut self) -> Option<Arc<Link>> {
-        self.0.take()
-    }
-
-    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
-        self.0.as_ref()
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        // One that is found on its shelf rests there.
-        if let Some(link) = self.0.take().filter(|link| link.session.is_some()) {
-            link.close(LinkEnd::Closed);
         }
     }
 }

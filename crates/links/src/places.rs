@@ -10,11 +10,17 @@ use tokio::sync::watch;
 /// Counts links from before they are opened until nothing is left of them.
 #[derive(Debug)]
 pub(crate) struct Places {
-    most: usize,
-    most_of_one: usize,
+    room: Room,
     owners: Mutex<HashMap<Owner, usize>>,
     taken: watch::Sender<usize>,
     gauge: Gauge,
+}
+
+/// How many there may be, and what those limits are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) all: (usize, Limit),
+    pub(crate) of_one: (usize, Limit),
 }
 
 /// The right to one link.
@@ -25,27 +31,22 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    pub(crate) fn new(most: usize, most_of_one: usize, gauge: Gauge) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            most_of_one,
-            owners: Mutex::new(HashMap::new()),
-            taken: watch::Sender::new(0),
-            gauge,
-        })
+    pub(crate) fn new(room: Room, gauge: Gauge) -> Arc<Self> {
+        Arc::new(Self { room, owners: Mutex::new(HashMap::new()), taken: watch::Sender::new(0), gauge })
     }
 
     /// A place for a link of `owner`; without one, for a link of everybody.
     pub(crate) fn take(self: &Arc<Self>, owner: Option<Owner>) -> Result<Place, Limit> {
         let mut owners = self.owners.lock();
         let all = *self.taken.borrow();
-        if all >= self.most {
-            return Err(Limit::Processes);
+        let Room { all: (most, limit), of_one: (most_of_one, limit_of_one) } = self.room;
+        if all >= most {
+            return Err(limit);
         }
         if let Some(owner) = owner {
             let own = owners.get(&owner).copied().unwrap_or(0);
-            if own >= self.most_of_one {
-                return Err(Limit::ProcessesPerPrincipal);
+            if own >= most_of_one {
+                return Err(limit_of_one);
             }
             owners.insert(owner, own + 1);
         }
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn places_are_limited_in_all_and_for_each_and_come_back() {
-        let places = Places::new(3, 2, Gauge::default());
+        let room = Room { all: (3, Limit::Processes), of_one: (2, Limit::ProcessesPerPrincipal) };
+        let places = Places::new(room, Gauge::default());
         let (me, you) = (Some([1; 32]), Some([2; 32]));
         let mine = [places.take(me).unwrap(), places.take(me).unwrap()];
         assert_eq!(places.take(me).unwrap_err(), Limit::ProcessesPerPrincipal);

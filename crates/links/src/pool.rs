@@ -1,16 +1,48 @@
 //! The links of one server: one for each session, and those that requests without a session share.
 
 use crate::{link::Link, switchboard::Owner};
+use holdfast_upstream::{EndpointKey, clock};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Pause after a further link could not be opened: the one there is does the work meanwhile.
+const NO_FURTHER: Duration = Duration::from_secs(1);
 
 /// Where requests without a session find their link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shelf {
-    /// That of a principal.
+    /// Those of a principal.
     Of(Owner),
-    /// One of those for everybody.
-    Number(usize),
+    /// Those for everybody.
+    Everybody,
+}
+
+/// What a request wants of a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// It leads there.
+    pub(crate) pin: Option<&'a EndpointKey>,
+    /// It leads somewhere else.
+    pub(crate) avoid: &'a [EndpointKey],
+    /// Links of a shelf.
+    pub(crate) most: usize,
+}
+
+/// Who opens a link; the others wait, or do without.
+pub(crate) type Opening = Arc<tokio::sync::Mutex<()>>;
+
+/// What a shelf has.
+pub(crate) enum Found {
+    /// The link to use.
+    Link(Arc<Link>),
+    /// A link that has work; another may be opened.
+    Busy(Arc<Link>, Opening),
+    /// None.
+    Nothing(Opening),
 }
 
 /// By what they are found by.
@@ -30,9 +62,10 @@ struct Inside {
 
 #[derive(Debug, Default)]
 struct Shelved {
-    link: Option<u64>,
-    /// Whoever holds it opens the link; the others wait.
-    opening: Arc<tokio::sync::Mutex<()>>,
+    links: Vec<u64>,
+    opening: Opening,
+    /// No further link before then.
+    pause: Option<Instant>,
 }
 
 /// No link is opened any more.
@@ -51,7 +84,7 @@ impl Pool {
             inside.sessions.insert(session.clone(), link.number);
         }
         if let Some(shelf) = shelf {
-            inside.shelves.entry(shelf).or_default().link = Some(link.number);
+            inside.shelves.entry(shelf).or_default().links.push(link.number);
         }
         Ok(())
     }
@@ -64,11 +97,9 @@ impl Pool {
             inside.sessions.remove(session);
         }
         inside.shelves.retain(|_, shelved| {
-            if shelved.link == Some(link.number) {
-                shelved.link = None;
-            }
+            shelved.links.retain(|number| *number != link.number);
             // Somebody may be opening the next one.
-            shelved.link.is_some() || Arc::strong_count(&shelved.opening) > 1
+            !shelved.links.is_empty() || Arc::strong_count(&shelved.opening) > 1
         });
     }
 
@@ -78,29 +109,43 @@ impl Pool {
         inside.all.get(inside.sessions.get(id)?).filter(|link| link.is_open()).cloned()
     }
 
-    /// The link of a shelf, or the right to open it.
-    pub(crate) fn shelf(&self, shelf: Shelf) -> Result<Arc<Link>, Arc<tokio::sync::Mutex<()>>> {
+    /// The link of a shelf that has the least to do, if it is as wished. One that rests is used before another is opened.
+    pub(crate) fn find(&self, shelf: Shelf, wish: Wish<'_>) -> Found {
         let mut inside = self.inside.lock();
-        let shelved = inside.shelves.entry(shelf).or_default();
-        let (number, opening) = (shelved.link, Arc::clone(&shelved.opening));
-        let link = number.and_then(|number| inside.all.get(&number)).filter(|link| link.is_open());
-        link.cloned().ok_or(opening)
+        let Inside { all, shelves, .. } = &mut *inside;
+        let shelved = shelves.entry(shelf).or_default();
+        let opening = Arc::clone(&shelved.opening);
+        let links = shelved.links.iter().filter_map(|number| all.get(number)).filter(|link| link.is_open());
+        let open: Vec<_> = links.collect();
+        let fits = |link: &&&Arc<Link>| match wish.pin {
+            Some(pin) => link.endpoint == *pin,
+            None => !wish.avoid.contains(&link.endpoint),
+        };
+        let least =
+            open.iter().filter(fits).map(|link| (link.in_flight(), *link)).min_by_key(|(load, _)| *load);
+        let paused = shelved.pause.is_some_and(|until| until > clock::now());
+        match least {
+            None => Found::Nothing(opening),
+            Some((load, link)) => {
+                let enough = load == 0 || wish.pin.is_some() || open.len() >= wish.most || paused;
+                if enough { Found::Link(Arc::clone(link)) } else { Found::Busy(Arc::clone(link), opening) }
+            }
+        }
     }
 
-    /// Of `count` shelves for everybody, the one whose link has the least to do. One that rests is used before another is opened.
-    pub(crate) fn least_busy(&self, count: usize) -> Shelf {
+    /// Where the open links of a shelf lead.
+    pub(crate) fn endpoints(&self, shelf: Shelf) -> Vec<EndpointKey> {
         let inside = self.inside.lock();
-        let load = |number: &usize| {
-            let link = inside.shelves.get(&Shelf::Number(*number)).and_then(|shelved| shelved.link);
-            match link.and_then(|link| inside.all.get(&link)).filter(|link| link.is_open()) {
-                Some(link) => match link.in_flight() {
-                    0 => 0,
-                    busy => busy + 1,
-                },
-                None => 1,
-            }
-        };
-        Shelf::Number((0..count.max(1)).min_by_key(load).unwrap_or(0))
+        let numbers = inside.shelves.get(&shelf).into_iter().flat_map(|shelved| &shelved.links);
+        let links = numbers.filter_map(|number| inside.all.get(number)).filter(|link| link.is_open());
+        links.map(|link| link.endpoint.clone()).collect()
+    }
+
+    /// A further link could not be opened.
+    pub(crate) fn no_further(&self, shelf: Shelf) {
+        if let Some(shelved) = self.inside.lock().shelves.get_mut(&shelf) {
+            shelved.pause = Some(clock::after(clock::now(), NO_FURTHER));
+        }
     }
 
     /// Every link.

@@ -4,6 +4,7 @@ use crate::{
     body::LinkBody,
     link::{Asked, Link, NotTaken},
     links::Links,
+    opening::Where,
     queue::Item,
     session_id,
     switchboard::{Owner, Refused},
@@ -38,6 +39,8 @@ pub struct LinkCall<'a> {
     pub principal: Option<[u8; 32]>,
     /// The only endpoint it may reach.
     pub pin: Option<&'a EndpointKey>,
+    /// Endpoints to use only if there is no other.
+    pub avoid: &'a [EndpointKey],
     /// Until the first message of the answer.
     pub until: Instant,
 }
@@ -54,7 +57,8 @@ pub struct LinkReply {
 impl Links {
     /// Answers `call`. Dropped before the head, the request's reader has left: see [`LinkBody`].
     pub async fn send(self: &Arc<Self>, call: LinkCall<'_>) -> Result<LinkReply, CallError> {
-        if let Some(pin) = call.pin.filter(|pin| **pin != self.endpoint && **pin != self.anywhere) {
+        let elsewhere = |pin: &&EndpointKey| **pin != self.anywhere && !self.endpoints().contains(pin);
+        if let Some(pin) = call.pin.filter(elsewhere) {
             return Err(CallError::PinnedGone { upstream: (&*self.name).into(), endpoint: pin.clone() });
         }
         let link = match call.session {
@@ -68,9 +72,12 @@ impl Links {
         match (&call.method, link) {
             (&Method::POST, link) => self.post(&call, link).await,
             (&Method::GET, Some(link)) => match link.listen() {
-                Ok(listening) => {
-                    Ok(self.reply(StatusCode::OK, Some("text/event-stream"), LinkBody::listener(listening)))
-                }
+                Ok(listening) => Ok(reply(
+                    &link.endpoint,
+                    StatusCode::OK,
+                    Some("text/event-stream"),
+                    LinkBody::listener(listening),
+                )),
                 Err(_) => Ok(self.bare(StatusCode::NOT_FOUND)),
             },
             (&Method::DELETE, Some(link)) => {
@@ -79,6 +86,11 @@ impl Links {
             }
             _ => Ok(self.bare(StatusCode::METHOD_NOT_ALLOWED)),
         }
+    }
+
+    /// Which endpoints a call may reach.
+    fn place<'a>(&self, call: &LinkCall<'a>) -> Where<'a> {
+        Where { pin: call.pin.filter(|pin| **pin != self.anywhere), avoid: call.avoid }
     }
 
     /// The link of a session: of this replica, and of whoever calls.
@@ -105,9 +117,9 @@ impl Links {
             return self.asked(&link, &frame, owner, call.until, false).await;
         }
         if frame.is("initialize") {
-            return self.initialize(&frame, owner, call.until).await;
+            return self.initialize(&frame, owner, call).await;
         }
-        let link = self.shared(owner, call.until).await?;
+        let link = self.shared(owner, self.place(call), call.until).await?;
         self.asked(&link, &frame, owner, call.until, true).await
     }
 
@@ -122,13 +134,13 @@ impl Links {
         let of_session = link.is_some();
         let link = match link {
             Some(link) => link,
-            None => self.shared(owner, call.until).await?,
+            None => self.shared(owner, self.place(call), call.until).await?,
         };
         match link.tell(frame, owner, call.until).await {
             // "the server MUST return HTTP status code 202 Accepted with no body". What speaks of nothing goes nowhere.
             Ok(()) | Err(NotTaken::Refused(_)) => Ok(self.bare(StatusCode::ACCEPTED)),
             Err(NotTaken::Ended) if of_session => Ok(self.bare(StatusCode::NOT_FOUND)),
-            Err(NotTaken::Ended) => Err(self.reset(Sent::Nothing)),
+            Err(NotTaken::Ended) => Err(reset(&link, Sent::Nothing)),
             Err(NotTaken::Unread) => Err(self.late()),
         }
     }
@@ -138,9 +150,10 @@ impl Links {
         self: &Arc<Self>,
         frame: &Frame,
         owner: Owner,
-        until: Instant,
+        call: &LinkCall<'_>,
     ) -> Result<LinkReply, CallError> {
-        let opened = self.session(owner, until).await?;
+        let until = call.until;
+        let opened = self.session(owner, self.place(call), until).await?;
         let link = Arc::clone(opened.link().ok_or_else(|| self.gone())?);
         let mut reply = self.asked(&link, frame, owner, until, false).await?;
         reply.endpoint = self.anywhere.clone();
@@ -169,21 +182,24 @@ impl Links {
             Err(NotTaken::Ended) if !modern && !frame.is("initialize") => {
                 return Ok(self.bare(StatusCode::NOT_FOUND));
             }
-            Err(NotTaken::Ended) => return Err(self.reset(Sent::Nothing)),
+            Err(NotTaken::Ended) => return Err(reset(link, Sent::Nothing)),
             Err(NotTaken::Unread) => return Err(self.late()),
             Err(NotTaken::Refused(Refused::Full)) => return Err(self.at_limit()),
-            Err(NotTaken::Refused(refused)) => return Ok(self.refused(frame, refused)),
+            Err(NotTaken::Refused(refused)) => return Ok(refused_reply(link, frame, refused)),
         };
         let sent = |asked: &Asked| if asked.sending.has_begun() { Sent::Maybe } else { Sent::Nothing };
         match clock::timeout_at(until, poll_fn(|cx| asked.queue.poll(cx))).await {
             Ok(Ok(Item::Answer(message))) => {
                 let status = if modern { modern_status(&message) } else { StatusCode::OK };
-                Ok(self.reply(status, Some("application/json"), LinkBody::json(message)))
+                Ok(reply(&link.endpoint, status, Some("application/json"), LinkBody::json(message)))
             }
-            Ok(Ok(first)) => {
-                Ok(self.reply(StatusCode::OK, Some("text/event-stream"), LinkBody::answer(first, asked)))
-            }
-            Ok(Err(_)) => Err(self.reset(sent(&asked))),
+            Ok(Ok(first)) => Ok(reply(
+                &link.endpoint,
+                StatusCode::OK,
+                Some("text/event-stream"),
+                LinkBody::answer(first, asked),
+            )),
+            Ok(Err(_)) => Err(reset(link, sent(&asked))),
             Err(clock::Elapsed) => {
                 self.metrics.torn.inc(LinkTear::Deadline);
                 Err(CallError::Deadline { upstream: (&*self.name).into(), sent: sent(&asked) })
@@ -191,32 +207,37 @@ impl Links {
         }
     }
 
-    fn refused(&self, frame: &Frame, refused: Refused) -> LinkReply {
-        let why = match refused {
-            Refused::IdInUse => "a request with this id is in flight",
-            Refused::Full | Refused::Malformed | Refused::NotTheirs => "the request cannot be passed on",
-        };
-        let id = String::from_utf8_lossy(frame.id().unwrap_or(b"null")).into_owned();
-        let error = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32600,"message":"{why}"}}}}"#);
-        self.reply(StatusCode::BAD_REQUEST, Some("application/json"), LinkBody::json(error.into()))
-    }
-
-    fn reset(&self, sent: Sent) -> CallError {
-        CallError::Reset { endpoint: self.endpoint.clone(), sent, source: "the link ended".into() }
-    }
-
     fn bare(&self, status: StatusCode) -> LinkReply {
-        self.reply(status, None, LinkBody::empty())
+        reply(&self.anywhere, status, None, LinkBody::empty())
     }
+}
 
-    fn reply(&self, status: StatusCode, media: Option<&'static str>, body: LinkBody) -> LinkReply {
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        if let Some(media) = media {
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-        }
-        LinkReply { response, endpoint: self.endpoint.clone() }
+fn refused_reply(link: &Link, frame: &Frame, refused: Refused) -> LinkReply {
+    let why = match refused {
+        Refused::IdInUse => "a request with this id is in flight",
+        Refused::Full | Refused::Malformed | Refused::NotTheirs => "the request cannot be passed on",
+    };
+    let id = String::from_utf8_lossy(frame.id().unwrap_or(b"null")).into_owned();
+    let error = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32600,"message":"{why}"}}}}"#);
+    reply(&link.endpoint, StatusCode::BAD_REQUEST, Some("application/json"), LinkBody::json(error.into()))
+}
+
+fn reset(link: &Link, sent: Sent) -> CallError {
+    CallError::Reset { endpoint: link.endpoint.clone(), sent, source: "the link ended".into() }
+}
+
+fn reply(
+    endpoint: &EndpointKey,
+    status: StatusCode,
+    media: Option<&'static str>,
+    body: LinkBody,
+) -> LinkReply {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Some(media) = media {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     }
+    LinkReply { response, endpoint: endpoint.clone() }
 }
 
 /// The status that Streamable HTTP gives an error of 2026-07-28.

@@ -22,7 +22,8 @@ const PROBES_BUSY: Duration = Duration::from_secs(1);
 /// How the last openings of a server's links went.
 #[derive(Debug)]
 pub(crate) struct Start {
-    state: Arc<EndpointState>,
+    /// None where endpoints are judged one by one, by whoever connects to them.
+    state: Option<Arc<EndpointState>>,
     pause: Mutex<Pause>,
     metrics: Arc<LinkMetrics>,
 }
@@ -43,14 +44,19 @@ pub(crate) struct TooSoon {
 #[derive(Debug)]
 pub(crate) struct Started {
     start: Arc<Start>,
-    permit: Mutex<Option<Permit>>,
+    /// Until the verdict.
+    open: Mutex<Option<Verdict>>,
 }
 
+/// The breaker's permit, if there is a breaker.
+#[derive(Debug)]
+struct Verdict(Option<Permit>);
+
 impl Start {
-    pub(crate) fn new(policy: &EndpointPolicy, metrics: &Arc<LinkMetrics>) -> Arc<Self> {
+    pub(crate) fn new(policy: Option<&EndpointPolicy>, metrics: &Arc<LinkMetrics>) -> Arc<Self> {
         let now = clock::now();
         Arc::new(Self {
-            state: EndpointState::new(policy, now),
+            state: policy.map(|policy| EndpointState::new(policy, now)),
             pause: Mutex::new(Pause { failures: 0, until: now }),
             metrics: Arc::clone(metrics),
         })
@@ -58,6 +64,7 @@ impl Start {
 
     /// Lets one link be opened. Waits out a short pause if that ends before `until`. Cancel safe.
     pub(crate) async fn admit(self: &Arc<Self>, until: Instant) -> Result<Started, TooSoon> {
+        let Some(state) = &self.state else { return Ok(self.started(None)) };
         let resume = self.pause.lock().until;
         let now = clock::now();
         if resume > now {
@@ -67,13 +74,17 @@ impl Start {
             }
             tokio::time::sleep_until(resume.into()).await;
         }
-        let admitted = self.state.admit(clock::now(), &mut fastrand::Rng::new());
+        let admitted = state.admit(clock::now(), &mut fastrand::Rng::new());
         self.show();
         match admitted {
-            Ok(permit) => Ok(Started { start: Arc::clone(self), permit: Mutex::new(Some(permit)) }),
+            Ok(permit) => Ok(self.started(Some(permit))),
             Err(holdfast_resilience::Refused::Open { retry_after }) => Err(self.refuse(retry_after)),
             Err(holdfast_resilience::Refused::ProbesBusy) => Err(self.refuse(PROBES_BUSY)),
         }
+    }
+
+    fn started(self: &Arc<Self>, permit: Option<Permit>) -> Started {
+        Started { start: Arc::clone(self), open: Mutex::new(Some(Verdict(permit))) }
     }
 
     fn refuse(&self, retry_after: Duration) -> TooSoon {
@@ -82,13 +93,14 @@ impl Start {
     }
 
     /// For `/status`.
-    pub(crate) fn snapshot(&self) -> EndpointSnapshot {
-        self.state.snapshot(clock::now())
+    pub(crate) fn snapshot(&self) -> Option<EndpointSnapshot> {
+        self.state.as_ref().map(|state| state.snapshot(clock::now()))
     }
 
     /// The gauge of the breaker.
     pub(crate) fn show(&self) {
-        self.metrics.breaker.set(match self.state.breaker_phase(clock::now()) {
+        let Some(state) = &self.state else { return };
+        self.metrics.breaker.set(match state.breaker_phase(clock::now()) {
             Phase::Admitting => 0,
             Phase::Probing => 1,
             Phase::Refusing { .. } => 2,
@@ -109,8 +121,10 @@ impl Start {
 impl Started {
     /// The server said something: it works.
     pub(crate) fn spoke(&self) {
-        let Some(permit) = self.permit.lock().take() else { return };
-        permit.finish(Outcome::Ok, clock::now());
+        let Some(Verdict(permit)) = self.open.lock().take() else { return };
+        if let Some(permit) = permit {
+            permit.finish(Outcome::Ok, clock::now());
+        }
         self.start.metrics.openings.inc(LinkOpening::Ok);
         self.start.pause.lock().failures = 0;
         self.start.show();
@@ -118,8 +132,10 @@ impl Started {
 
     /// It could not be opened.
     pub(crate) fn failed(&self) {
-        let Some(permit) = self.permit.lock().take() else { return };
-        permit.finish(Outcome::Failed(FailureKind::Connect), clock::now());
+        let Some(Verdict(permit)) = self.open.lock().take() else { return };
+        if let Some(permit) = permit {
+            permit.finish(Outcome::Failed(FailureKind::Connect), clock::now());
+        }
         self.start.failed();
         self.start.show();
     }
@@ -128,7 +144,7 @@ impl Started {
     pub(crate) fn ended(&self, why: LinkEnd) {
         match why {
             LinkEnd::Lost | LinkEnd::TooLarge => self.failed(),
-            LinkEnd::Closed | LinkEnd::Idle | LinkEnd::Retired => drop(self.permit.lock().take()),
+            LinkEnd::Closed | LinkEnd::Idle | LinkEnd::Retired => drop(self.open.lock().take()),
         }
     }
 }
@@ -144,7 +160,7 @@ mod tests {
         let registry = Registry::new(&BTreeMap::new()).unwrap();
         let breaker = BreakerPolicy { consecutive: Some(3), ..BreakerPolicy::default() };
         let policy = EndpointPolicy { breaker: Some(breaker), ..EndpointPolicy::default() };
-        Start::new(&policy, &Arc::new(LinkMetrics::new(&registry, "s")))
+        Start::new(Some(&policy), &Arc::new(LinkMetrics::new(&registry, "s")))
     }
 
     fn soon() -> Instant {
@@ -172,7 +188,7 @@ mod tests {
             start.admit(soon()).await.unwrap().ended(LinkEnd::Idle);
             drop(start.admit(soon()).await.unwrap());
         }
-        assert_eq!(start.snapshot().phase, Phase::Admitting);
+        assert_eq!(start.snapshot().unwrap().phase, Phase::Admitting);
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,6 +70,7 @@ impl Wire {
                         body: out.body,
                         principal: out.principal,
                         pin: out.pin.as_ref(),
+                        avoid: &out.avoid,
                         until: out.until,
                     })
                     .await?;
@@ -83,7 +84,7 @@ impl Wire {
     pub(crate) fn endpoints(&self) -> Vec<EndpointKey> {
         match self {
             Self::Http(upstream) => upstream.endpoints().into_iter().map(|endpoint| endpoint.key).collect(),
-            Self::Linked(links) => vec![links.endpoint().clone()],
+            Self::Linked(links) => links.endpoints(),
         }
     }
 

@@ -79,6 +79,8 @@ pub enum Target {
     Base,
     /// The endpoint's base path with this appended; the base alone when it is `/`. Always begins with `/`.
     Path(PathAndQuery),
+    /// This, whatever the base path is: an address that the endpoint itself named.
+    At(PathAndQuery),
 }
 
 /// A request body.

@@ -121,6 +121,10 @@ pub enum Limit {
     Processes,
     /// `max_processes_per_principal`: the same of one principal.
     ProcessesPerPrincipal,
+    /// `max_links`: connections to a server that does not speak Streamable HTTP.
+    Links,
+    /// `max_links_per_principal`: the same of one principal.
+    LinksPerPrincipal,
 }
 
 impl fmt::Display for Limit {
@@ -130,6 +134,8 @@ impl fmt::Display for Limit {
             Self::Waiting => "connection_pool.max_waiting",
             Self::Processes => "max_processes",
             Self::ProcessesPerPrincipal => "max_processes_per_principal",
+            Self::Links => "max_links",
+            Self::LinksPerPrincipal => "max_links_per_principal",
         })
     }
 }

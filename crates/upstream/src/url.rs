@@ -72,6 +72,7 @@ impl EndpointUrl {
     pub(crate) fn join(&self, target: &Target) -> Option<PathAndQuery> {
         match target {
             Target::Base => Some(self.base.whole.clone()),
+            Target::At(path) => Some(path.clone()),
             Target::Path(path) if self.base.prefix.is_empty() => Some(path.clone()),
             Target::Path(path) if path.as_str() == "/" => Some(self.base.whole.clone()),
             Target::Path(path) => format!("{}{path}", self.base.prefix).parse().ok(),
@@ -82,6 +83,7 @@ impl EndpointUrl {
     pub(crate) fn parts<'a>(&'a self, target: &'a Target) -> (&'a str, &'a PathAndQuery) {
         match target {
             Target::Base => ("", &self.base.whole),
+            Target::At(path) => ("", path),
             Target::Path(path) if self.base.prefix.is_empty() => ("", path),
             Target::Path(path) if path.as_str() == "/" => ("", &self.base.whole),
             Target::Path(path) => (&self.base.prefix, path),

@@ -50,6 +50,8 @@ pub struct McpServer {
     pub name: String,
     /// Endpoints; the path of each URL is the MCP endpoint (usually `/mcp`).
     pub upstream: Upstream,
+    /// What the endpoints speak. Default: WebSocket for `ws://` and `wss://`, whose URLs are `http://` and `https://` here.
+    pub transport: Transport,
     /// A program to run instead: then `upstream` has no endpoints, and its policy holds for what is run.
     pub command: Option<Command>,
     /// Connections that Holdfast holds to a server that does not speak Streamable HTTP.
@@ -101,6 +103,7 @@ pub struct Command {
 
 /// Links to a server, and what may wait on one.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "fields are named as the keys are, and those stand beside others")]
 pub struct Links {
     /// Modern requests of everybody go over the same links. Default false: each principal has its own.
     pub shared: bool,
@@ -112,6 +115,23 @@ pub struct Links {
     pub queue_messages: usize,
     /// Their bytes, and those that wait to be sent. One message is always let in. Default 4MiB.
     pub queue_bytes: ByteSize,
+    /// Connections at once, of a server that is not a program. Default 1024.
+    pub max_links: usize,
+    /// The same of one principal. Default `max_links`.
+    pub max_links_per_principal: usize,
+    /// Pause between two pings on a silent WebSocket. Default 20s.
+    pub link_ping_interval: Duration,
+}
+
+/// What the endpoints of an MCP server speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One endpoint, sessions in a header.
+    StreamableHttp,
+    /// 2024-11-05: an event stream, and an address to post to that it names.
+    Sse,
+    /// One message in a text frame.
+    WebSocket,
 }
 
 /// What happens to a legacy session whose endpoint dies.

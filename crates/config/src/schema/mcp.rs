@@ -2,6 +2,7 @@
 
 mod federation;
 mod fronts;
+mod links;
 mod stdio;
 
 use super::{
@@ -10,7 +11,8 @@ use super::{
 };
 use federation::FEDERATION;
 use fronts::FRONTS;
-use stdio::{COMMAND, LINKS};
+use links::{LINKS, TRANSPORT};
+use stdio::COMMAND;
 
 const API_ENDPOINTS: &[Key] = &[key(
     "endpoints",
@@ -40,20 +42,41 @@ static ENDPOINTS: Kind = Kind::Block(&ENDPOINT);
 static ENDPOINT: Block = Block {
     name: "endpoints[]",
     doc: "One address. A single value is the `url`.",
-    keys: &[&[
-        key(
+    keys: &[
+        &[key(
             "url",
             Kind::Text(Rule::Url),
             Def::Required,
             "`http://host:port` or `https://...`, with a path if wanted. Names are resolved again and again.",
-        ),
-        key("weight", int(0, 65535), Def::Text("1"), "Relative share. 0 = drained."),
-        key("priority", int(0, 255), Def::Text("0"), "0 is used first."),
-        key("zone", Kind::Text(Rule::Any), Def::None, "Zone label."),
-    ]],
+        )],
+        SHARE,
+    ],
     scalar: Some("url"),
     reserved: &[],
 };
+
+static MCP_ENDPOINT: Block = Block {
+    name: "mcp.servers[].endpoints[]",
+    doc: "One address of an MCP server. A single value is the `url`.",
+    keys: &[
+        &[key(
+            "url",
+            Kind::Text(Rule::McpUrl),
+            Def::Required,
+            "`http://host:port/path`, `https://...`, `ws://...` or `wss://...`. Names are resolved again and again.",
+        )],
+        SHARE,
+    ],
+    scalar: Some("url"),
+    reserved: &[],
+};
+
+/// An endpoint's part of the load.
+const SHARE: &[Key] = &[
+    key("weight", int(0, 65535), Def::Text("1"), "Relative share. 0 = drained."),
+    key("priority", int(0, 255), Def::Text("0"), "0 is used first."),
+    key("zone", Kind::Text(Rule::Any), Def::None, "Zone label."),
+];
 
 static UPSTREAM_AUTH: Block = Block {
     name: "upstream_auth",
@@ -170,10 +193,11 @@ static MCP_SERVER: Block = Block {
         &[key("name", Kind::Text(Rule::ServerName), Def::Required, "Name in the path.")],
         &[key(
             "endpoints",
-            Kind::List { of: &ENDPOINTS, max: 1000, one: true },
+            Kind::List { of: &Kind::Block(&MCP_ENDPOINT), max: 1000, one: true },
             Def::Empty,
-            "Equal addresses that speak Streamable HTTP. Either these or `command`.",
+            "Equal addresses. Either these or `command`.",
         )],
+        TRANSPORT,
         COMMAND,
         LINKS,
         UPSTREAM,

@@ -24,6 +24,8 @@ pub(crate) enum Rule {
     DnsServer,
     /// An absolute `http` or `https` URL of an endpoint.
     Url,
+    /// The same, or `ws` or `wss`.
+    McpUrl,
     /// Scheme, host and port alone.
     Origin,
     /// A host, with a port if wanted.
@@ -68,7 +70,8 @@ impl Rule {
             Self::Address => text.parse::<IpAddr>().is_ok(),
             Self::Network => network(text).is_some(),
             Self::DnsServer => dns_server(text).is_some(),
-            Self::Url => return check_url(text),
+            Self::Url => return check_url(text, Self::Url, &["http", "https"]),
+            Self::McpUrl => return check_url(text, Self::McpUrl, &["http", "https", "ws", "wss"]),
             Self::Origin => return check_origin(text),
             Self::Authority => text.parse::<http::uri::Authority>().is_ok() && !text.contains('@'),
             Self::Host => is_host(text),
@@ -96,6 +99,7 @@ impl Rule {
             Self::Network => "an address or network such as `10.0.0.0/8`",
             Self::DnsServer => "an IP address such as `10.0.0.2`, `10.0.0.2:5353` or `[::1]:5353`",
             Self::Url => "a URL `http://host:port/path` or `https://...`",
+            Self::McpUrl => "a URL `http://host:port/path`, `https://...`, `ws://...` or `wss://...`",
             Self::Origin => "an origin such as `https://gateway.example.com`",
             Self::Authority => "a host such as `gateway.example.com` or `localhost:8443`",
             Self::Host => "a host name or an IP address, without a port",
@@ -166,10 +170,11 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && whole && !dots && !text.contains(['?', '#'])
 }
 
-fn check_url(text: &str) -> Result<(), String> {
-    let uri: http::Uri = text.parse().map_err(|_| format!("must be {}", Rule::Url.expects()))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("must start with `http://` or `https://`".into());
+fn check_url(text: &str, rule: Rule, schemes: &[&str]) -> Result<(), String> {
+    let uri: http::Uri = text.parse().map_err(|_| format!("must be {}", rule.expects()))?;
+    if !uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) {
+        let starts: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
+        return Err(format!("must start with {}", starts.join(" or ")));
     }
     if uri.authority().is_none_or(|a| a.as_str().contains('@') || a.host().is_empty()) {
         return Err("must name a host, and no user or password: credentials go to `upstream_auth`".into());
@@ -186,7 +191,7 @@ fn check_url(text: &str) -> Result<(), String> {
 
 /// RFC 6454, 6.2.
 fn check_origin(text: &str) -> Result<(), String> {
-    check_url(text)?;
+    check_url(text, Rule::Url, &["http", "https"])?;
     let bare = text.splitn(4, '/').count() < 4;
     if bare { Ok(()) } else { Err(format!("must be {}, without a path", Rule::Origin.expects())) }
 }

@@ -1,6 +1,6 @@
 //! Routes, their endpoints and their policy.
 
-mod stdio;
+mod kind;
 
 use super::{Check, Names, auth::route_auth};
 use crate::{
@@ -40,7 +40,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         }
         endpoints(check, path, route);
         if path.starts_with("mcp.") {
-            stdio::check(check, path, route);
+            kind::check(check, path, route);
         }
         policy(check, path, route);
         credential(check, path, route);

@@ -11,14 +11,12 @@ mod pipes;
 mod rate;
 mod stderr;
 
-use crate::{
-    carrier::{Carried, Carrier, OpenError},
-    switchboard::Owner,
-};
+use crate::carrier::{Carried, Carrier, Dial};
 use ending::Ending;
 use futures_util::future::BoxFuture;
 use holdfast_config::Command as Config;
 use holdfast_telemetry::metrics::LinkMetrics;
+use holdfast_upstream::{CallError, EndpointKey};
 use pipes::{Input, Output};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit};
 use std::{
@@ -28,7 +26,7 @@ use std::{
     path::PathBuf,
     process::Stdio as Pipe,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -38,6 +36,8 @@ use tokio::{
 /// Runs a program for each link.
 pub(crate) struct Stdio {
     server: Arc<str>,
+    /// The program at this replica.
+    endpoint: EndpointKey,
     program: String,
     args: Vec<String>,
     environment: Vec<(OsString, OsString)>,
@@ -54,11 +54,18 @@ pub(super) type Exit = Arc<AsyncFd<OwnedFd>>;
 
 impl Stdio {
     /// A program as it is configured. The variables are those of now.
-    pub(crate) fn new(server: &str, config: &Config, message_max: usize, metrics: &Arc<LinkMetrics>) -> Self {
+    pub(crate) fn new(
+        server: &str,
+        endpoint: EndpointKey,
+        config: &Config,
+        message_max: usize,
+        metrics: &Arc<LinkMetrics>,
+    ) -> Self {
         let allowed = std::env::vars_os().filter(|(name, _)| is_allowed(name, &config.env_allow));
         let own = config.env.iter().map(|(name, value)| (name.into(), value.expose().into()));
         Self {
             server: server.into(),
+            endpoint,
             program: config.program.clone(),
             args: config.args.clone(),
             environment: allowed.chain(own).collect(),
@@ -109,6 +116,7 @@ impl Stdio {
                 &self.metrics,
             )),
             closer: Box::new(ending),
+            endpoint: self.endpoint.clone(),
             label,
         })
     }
@@ -130,10 +138,17 @@ impl Stdio {
 }
 
 impl Carrier for Stdio {
-    fn open(&self, _: Owner, _: Instant) -> BoxFuture<'_, Result<Carried, OpenError>> {
+    fn open(&self, _: Dial) -> BoxFuture<'_, Result<Carried, CallError>> {
         Box::pin(async {
-            self.spawn().map_err(|error| OpenError(format!("cannot run `{}`: {error}", self.program).into()))
+            self.spawn().map_err(|error| CallError::Connect {
+                endpoint: self.endpoint.clone(),
+                source: format!("cannot run `{}`: {error}", self.program).into(),
+            })
         })
+    }
+
+    fn endpoints(&self) -> Vec<EndpointKey> {
+        vec![self.endpoint.clone()]
     }
 }
 

@@ -6,13 +6,13 @@ use super::{
     rate::{Line, Rate},
     stderr::shown,
 };
-use crate::carrier::{MessageSink, MessageStream, StreamError};
+use crate::carrier::{MessageSink, MessageStream, SendError, StreamError};
 use bytes::{Buf as _, Bytes};
 use futures_util::future::BoxFuture;
 use holdfast_frames::frame::single_line;
 use holdfast_telemetry::metrics::{LinkDrop, LinkMetrics};
 use holdfast_upstream::clock;
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::{ChildStdin, ChildStdout},
@@ -27,12 +27,12 @@ const LAST_OUTPUT: Duration = Duration::from_millis(500);
 pub(super) struct Input(pub(super) ChildStdin);
 
 impl MessageSink for Input {
-    fn send(&mut self, message: Bytes) -> BoxFuture<'_, io::Result<()>> {
+    fn send(&mut self, message: Bytes) -> BoxFuture<'_, Result<(), SendError>> {
         Box::pin(async move {
             // "MUST NOT contain embedded newlines": in valid JSON they are white space.
             let mut line = single_line(&message).chain(&b"\n"[..]);
             self.0.write_all_buf(&mut line).await?;
-            self.0.flush().await
+            Ok(self.0.flush().await?)
         })
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn with(command: &[&str], keys: &[&str], message_max: usize) -> Serve
     let config = load(&[source], &BTreeMap::new(), Role::Any).map_err(|report| report.render(false)).unwrap();
     let registry = Registry::new(&BTreeMap::new()).unwrap();
     let parts = Parts { replica: REPLICA, message_max, registry: &registry, runtime: &Handle::current() };
-    let links = Links::build(&config.config.mcp.servers[0], parts, None).unwrap();
+    let links = Links::program(&config.config.mcp.servers[0], parts, None).unwrap();
     Server { links, registry }
 }
 
@@ -57,6 +57,7 @@ pub(crate) fn call<'a>(session: Option<&'a str>, message: &Value) -> LinkCall<'a
         body: message.to_string().into(),
         principal: Some(ME),
         pin: None,
+        avoid: &[],
         until: Instant::now() + Duration::from_secs(20),
     }
 }

@@ -1,7 +1,7 @@
-//! MCP servers that Holdfast runs, and its links to servers that do not speak Streamable HTTP.
+//! MCP servers that Holdfast runs.
 
-use super::{Def, Key, Kind, Rule, int, key, kib, mib, seconds};
-use crate::schema::{HOUR, MINUTE};
+use super::{Def, Key, Kind, Rule, int, key, mib, seconds};
+use crate::schema::MINUTE;
 
 pub(super) const COMMAND: &[Key] = &[
     key(
@@ -53,33 +53,5 @@ pub(super) const COMMAND: &[Key] = &[
         Kind::Size { min: mib(16), max: 1 << 46 },
         Def::None,
         "Address space of one process, which for some runtimes is far more than what they use. Absent = no limit.",
-    ),
-];
-
-pub(super) const LINKS: &[Key] = &[
-    key(
-        "shared",
-        Kind::Bool,
-        Def::Text("false"),
-        "With `command`: requests without a session of all principals go to the same processes. `false` = each principal has its own.",
-    ),
-    key("pool", int(1, 1000), Def::Text("4"), "With `shared`: how many processes."),
-    key(
-        "idle",
-        seconds(1, 24 * HOUR),
-        Def::Text("5m"),
-        "With `command`: a process that holds no session ends after this time without a request.",
-    ),
-    key(
-        "queue_messages",
-        int(1, 1_000_000),
-        Def::Text("1024"),
-        "With `command`: messages of the program that wait for one reader. Beyond it the reader's stream breaks off.",
-    ),
-    key(
-        "queue_bytes",
-        Kind::Size { min: kib(1), max: mib(1024) },
-        Def::Text("4MiB"),
-        "The same in bytes, and what may wait until the program reads it. One message is always let in.",
     ),
 ];

@@ -1,6 +1,6 @@
-"""A server on standard input and output with what `story.py` asks for, for either generation of the SDK."""
+"""A server with what `story.py` asks for, for any version of the SDK."""
 
-import sys
+import inspect
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ class Answer(BaseModel):
 
 
 def tell(app: Any, context: type) -> None:
-    """Puts the story on a server of the SDK 1.x or 2.x: their decorators have the same names."""
+    """Puts the story on a server of the SDK 1.x or 2.x: their decorators have the same names. `context` is the SDK's class."""
 
     @app.tool()
     def whoami() -> str:
@@ -24,8 +24,9 @@ def tell(app: Any, context: type) -> None:
         raise ValueError("This tool always fails.")
 
     async def test_tool_with_progress(ctx: Any) -> str:
+        knows_message = "message" in inspect.signature(ctx.report_progress).parameters
         for done in (0, 50, 100):
-            await ctx.report_progress(done, 100, f"{done} %")
+            await ctx.report_progress(done, 100, *([f"{done} %"] if knows_message else []))
         return "done"
 
     async def ask(ctx: Any) -> str:
@@ -43,6 +44,3 @@ def tell(app: Any, context: type) -> None:
     @app.prompt()
     def test_simple_prompt() -> str:
         return "This is a simple prompt for testing."
-
-    print("the story begins", file=sys.stderr)
-    app.run("stdio")

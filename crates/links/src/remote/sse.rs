@@ -1,0 +1,169 @@
+//! A link over HTTP+SSE (2024-11-05, "HTTP with SSE"): an event stream, and an address to post to that its first event names.
+
+use super::{Remote, left, no_link, posts::Posts};
+use crate::carrier::{Carried, Closer, Dial, MessageStream, StreamError};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use holdfast_frames::sse::{Event, Parser};
+use holdfast_upstream::{BoxError, CallError, EndpointKey, ReplyBody, Target, Upstream};
+use http::{HeaderValue, header, uri::PathAndQuery};
+use http_body_util::BodyExt as _;
+use std::{io, sync::Arc, time::Instant};
+use url::Url;
+
+/// What the fields of an event cost beyond its data.
+const EVENT_EXTRA: usize = 4096;
+/// Bytes before the event that names the address.
+const PREFACE_MAX: usize = 64 * 1024;
+
+pub(super) async fn open(
+    remote: &Remote,
+    upstream: &Arc<Upstream>,
+    dial: Dial,
+) -> Result<Carried, CallError> {
+    let until = dial.until;
+    let mut call = remote.dial(dial, Target::Base);
+    call.headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+    call.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let reply = upstream.send(call).await?;
+    let endpoint = reply.endpoint;
+    let status = reply.response.status();
+    if status != http::StatusCode::OK || !reply.event_stream {
+        let why = format!("answered {status}, and not with an event stream");
+        return Err(no_link(&endpoint, why.into()));
+    }
+    let mut stream = Stream {
+        body: reply.response.into_body(),
+        parser: Parser::new(remote.message_max.saturating_add(EVENT_EXTRA)),
+    };
+    let address = stream.address(&endpoint, until).await.map_err(|why| no_link(&endpoint, why))?;
+    let posts = Posts::new(remote, Arc::clone(upstream), (endpoint.clone(), address));
+    Ok(Carried {
+        sink: Box::new(posts),
+        stream: Box::new(stream),
+        closer: Box::new(Dropped),
+        label: endpoint.to_string(),
+        endpoint,
+    })
+}
+
+struct Stream {
+    body: ReplyBody,
+    parser: Parser,
+}
+
+impl Stream {
+    /// "the server MUST send an `endpoint` event containing a URI for the client to use for sending messages".
+    async fn address(&mut self, endpoint: &EndpointKey, until: Instant) -> Result<PathAndQuery, BoxError> {
+        let first = tokio::time::timeout(left(until), self.event(PREFACE_MAX)).await;
+        let event = first.map_err(|_| "named no address to post to in time")??;
+        let event = event.ok_or("ended before it named an address to post to")?;
+        let data = event.data().filter(|_| event.name().is_some_and(|name| name == "endpoint"));
+        let uri = data.ok_or("began with another event than `endpoint`")?;
+        address(endpoint, std::str::from_utf8(uri).map_err(|_| "named an address that is no UTF-8")?)
+    }
+
+    /// The next event with data. Cancel safe: what was read stays.
+    async fn event(&mut self, mut bytes_max: usize) -> Result<Option<Event>, StreamError> {
+        loop {
+            match self.parser.next() {
+                Some(Ok(event)) if event.data().is_some() => return Ok(Some(event)),
+                Some(Ok(_)) => continue,
+                Some(Err(_)) => return Err(StreamError::TooLarge),
+                None => {}
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(io::Error::other(error).into()),
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    bytes_max = bytes_max.checked_sub(data.len()).ok_or(StreamError::TooLarge)?;
+                    self.parser.push(&data);
+                }
+            }
+        }
+    }
+}
+
+impl MessageStream for Stream {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, StreamError>> {
+        Box::pin(async move {
+            loop {
+                let Some(event) = self.event(usize::MAX).await? else { return Ok(None) };
+                if event.is_message() {
+                    return Ok(event.data().cloned());
+                }
+            }
+        })
+    }
+
+    fn noise(&mut self, message: &[u8]) {
+        tracing::debug!(bytes = message.len(), "an event that is no JSON-RPC message");
+    }
+}
+
+/// Nothing is left when both halves are gone.
+struct Dropped;
+
+impl Closer for Dropped {
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Where to post, of the origin of the event stream: whoever answers there must not send us, and our credential, anywhere else.
+fn address(endpoint: &EndpointKey, text: &str) -> Result<PathAndQuery, BoxError> {
+    // The address of a name follows its URL.
+    let base = endpoint.as_str().split('#').next().unwrap_or_default();
+    let base = Url::parse(base)?;
+    let found =
+        base.join(text.trim()).map_err(|error| format!("named an address that is no URI: {error}"))?;
+    if found.origin() != base.origin() {
+        return Err("named an address of another origin to post to".into());
+    }
+    let path = match found.query() {
+        Some(query) => format!("{}?{query}", found.path()),
+        None => found.path().to_owned(),
+    };
+    Ok(path.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(base: &str, text: &str) -> Option<String> {
+        address(&EndpointKey::from(base), text).ok().map(|path| path.to_string())
+    }
+
+    #[test]
+    fn an_address_is_taken_relative_to_the_stream() {
+        let base = "http://files:3000/v1/sse#10.0.0.7:3000";
+        for (text, path) in [
+            ("/messages/?session_id=ab", "/messages/?session_id=ab"),
+            ("messages?s=1", "/v1/messages?s=1"),
+            ("?s=1", "/v1/sse?s=1"),
+            ("../post", "/post"),
+            ("http://files:3000/post?x=%20y", "/post?x=%20y"),
+            ("  /trimmed ", "/trimmed"),
+        ] {
+            assert_eq!(at(base, text).as_deref(), Some(path), "{text}");
+        }
+        assert_eq!(at("https://h/sse", "https://h:443/m").as_deref(), Some("/m"));
+    }
+
+    #[test]
+    fn an_address_of_another_origin_is_refused() {
+        for text in [
+            "http://other:3000/post",
+            "https://files:3000/post",
+            "http://files:3001/post",
+            "//other/post",
+            "http://files:3000@evil/post",
+            "javascript:alert(1)",
+            "http://[::1",
+        ] {
+            assert_eq!(at("http://files:3000/sse", text), None, "{text}");
+        }
+    }
+}
