@@ -12,9 +12,10 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_config::EraMode;
-use holdfast_resilience::Safety;
+use holdfast_resilience::{Safety, Sent};
 use holdfast_upstream::clock;
 use http::{HeaderValue, StatusCode};
+use std::time::Instant;
 
 const ID: &[u8] = b"\"holdfast-probe\"";
 const DISCOVER: Bytes = Bytes::from_static(
@@ -45,17 +46,47 @@ async fn discover(caller: &Caller) -> bool {
     if let Some(spoken) = knowledge.get(&caller.server.name, clock::now()) {
         return spoken.modern;
     }
-    let mut out = caller.message(DISCOVER, Safety::Safe);
-    out.until = until;
-    out.headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Version::V2026_07_28.as_str()));
-    out.headers.insert(headers::METHOD, HeaderValue::from_static("server/discover"));
-    let Ok(answer) = ask(&caller.server, out, Some(ID), Hold::OnlyAnswer).await else { return true };
-    match judge(&answer) {
+    let mut verdict = question(caller, until).await;
+    if verdict == Verdict::BrokeOff {
+        // That may have been chance.
+        verdict = question(caller, until).await;
+    }
+    let modern = match verdict {
+        Verdict::Speaks(modern) => Some(modern),
+        Verdict::BrokeOff => Some(false),
+        Verdict::Nothing => None,
+    };
+    match modern {
         Some(modern) => {
             knowledge.put(&caller.server.name, Spoken { modern }, clock::now());
             modern
         }
         None => true,
+    }
+}
+
+/// What came of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Whether it speaks the modern version.
+    Speaks(bool),
+    /// The link ended under the question: so do servers of old when they are asked what they do not know (the Python SDK 1.6 does).
+    BrokeOff,
+    /// Nothing about the server's eras.
+    Nothing,
+}
+
+async fn question(caller: &Caller, until: Instant) -> Verdict {
+    let mut out = caller.message(DISCOVER, Safety::Safe);
+    out.until = until;
+    out.headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Version::V2026_07_28.as_str()));
+    out.headers.insert(headers::METHOD, HeaderValue::from_static("server/discover"));
+    match ask(&caller.server, out, Some(ID), Hold::OnlyAnswer).await {
+        Ok(answer) => judge(&answer).map_or(Verdict::Nothing, Verdict::Speaks),
+        Err(failure) if caller.server.is_linked() && failure.broken() && failure.sent() == Sent::Maybe => {
+            Verdict::BrokeOff
+        }
+        Err(_) => Verdict::Nothing,
     }
 }
 

@@ -75,6 +75,11 @@ impl Server {
         &self.name
     }
 
+    /// Whether a request goes over a connection that others share.
+    pub(crate) fn is_linked(&self) -> bool {
+        matches!(self.wire, Wire::Linked(_))
+    }
+
     /// Its endpoints of now.
     pub(crate) fn endpoints(&self) -> Vec<EndpointKey> {
         self.wire.endpoints()

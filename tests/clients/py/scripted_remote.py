@@ -1,7 +1,7 @@
 """The scripted program over WebSocket (`/ws`) and HTTP+SSE (`/sse`): one process of it for each connection.
 
 Usage: scripted_remote.py PROGRAM. Says its port on standard output. Some methods are about the carrier and never reach the program:
-`refuse` is answered by status 400, `slow_post` answers its POST only when the request is answered, `binary` sends a binary frame.
+`refuse` is answered by status 400, `ask` has the answer to its POST only when the program has asked, `binary` brings a binary frame.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ class Program:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-B", PROGRAM, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, limit=LINE_MAX
         )
-        self.answered = asyncio.Event()
+        # Requests that wait for an answer of the client.
+        self.answers: list[asyncio.Event] = []
         return self
 
     async def write(self, message: str) -> None:
@@ -41,7 +42,6 @@ class Program:
     async def lines(self) -> Any:
         while line := await self.process.stdout.readline():
             yield line.rstrip(b"\n").decode()
-            self.answered.set()
 
     def end(self) -> None:
         if self.process.returncode is None:
@@ -55,8 +55,6 @@ async def web_socket(socket: WebSocket) -> None:
     async def down() -> None:
         async for line in program.lines():
             await socket.send_text(line)
-        # An end without a close, as of a process that dies.
-        socket.scope["extensions"]
         await socket.close(1011)
 
     writing = asyncio.create_task(down())
@@ -74,7 +72,7 @@ async def web_socket(socket: WebSocket) -> None:
 
 
 async def sse(request: Request) -> Response:
-    kind = request.query_params.get("kind") or request.path_params.get("kind", "")
+    kind = request.path_params.get("kind")
     name = uuid.uuid4().hex
     program = await Program().start()
     sessions[name] = program
@@ -86,7 +84,7 @@ async def sse(request: Request) -> Response:
             if kind == "elsewhere":
                 yield "event: endpoint\ndata: http://127.0.0.1:1/messages\n\n"
                 await asyncio.sleep(3600)
-            yield f": hello\r\nevent: endpoint\r\ndata: messages?session={name}\r\n\r\n"
+            yield f": hello\r\nevent: endpoint\r\ndata: /messages?session={name}\r\n\r\n"
             async for line in program.lines():
                 yield f"event: message\r\nid: 1\r\ndata: {line}\r\n\r\n"
         finally:
@@ -104,13 +102,13 @@ async def messages(request: Request) -> Response:
     method = json.loads(message).get("method")
     if method == "refuse":
         return Response("not with me", 400)
-    program.answered.clear()
+    program.answers += [asyncio.Event()] if method == "ask" else []
     await program.write(message)
     if method == "ask":
-        # Says that it took the request when it has answered it, and asks back meanwhile.
-        while not sessions.get(request.query_params["session"]) or not program.answered.is_set():
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(1.5)
+        # As servers do that say they took a request when it is done, and ask back meanwhile.
+        await program.answers[-1].wait()
+    elif method is None and program.answers:
+        program.answers.pop().set()
     return Response(status_code=202)
 
 

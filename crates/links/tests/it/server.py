@@ -72,6 +72,8 @@ def handle(request):
             send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": "no"}})
         case "echo":
             answer(request, params)
+        case "tools/list":
+            answer(request, {"tools": []})
         case "unknown":
             send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32601, "message": "no"}})
         case "progress":
