@@ -6,7 +6,7 @@ use holdfast_config::{Config, Upstream as UpstreamConfig};
 use holdfast_identity::Authenticator;
 use holdfast_links::{Links, Parts as LinkParts};
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
-use holdfast_mcp::{McpService, McpState, Reach, Server, ServerError, Wire};
+use holdfast_mcp::{Linked, McpService, McpState, Reach, Server, ServerError, Wire};
 use holdfast_store::{Limits, Store};
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
 use holdfast_upstream::{Background, Resolve, Shared as UpstreamShared, Upstream};
@@ -259,17 +259,18 @@ impl Builder<'_> {
         let mut old = self.previous.iter().flat_map(|previous| &previous.links);
         let old = old.find(|links| links.name() == config.name);
         if let Some(links) = Links::program(config, parts, old) {
-            self.links.push(Arc::clone(&links));
-            return Ok(links.into());
+            return Ok(self.linked(links));
         }
         let upstream = self.upstream(UpstreamKind::Mcp, &config.upstream)?;
         match Links::remote(config, &upstream, parts, old)? {
-            Some(links) => {
-                self.links.push(Arc::clone(&links));
-                Ok(links.into())
-            }
+            Some(links) => Ok(self.linked(links)),
             None => Ok(upstream.into()),
         }
+    }
+
+    fn linked(&mut self, links: Arc<Links>) -> Wire {
+        self.links.push(Arc::clone(&links));
+        Linked::new(links, &self.shared.mcp, self.ring).into()
     }
 
     fn authenticator(

@@ -6,6 +6,7 @@ use crate::{
     places::{Places, Room},
     pool::Pool,
     remote::{self, BadCredential, Remote},
+    session_id,
     start::Start,
     stdio::Stdio,
 };
@@ -222,6 +223,11 @@ impl Links {
     /// The endpoint that sessions are bound to, whichever replica holds them.
     pub fn session_endpoint(&self) -> &EndpointKey {
         &self.anywhere
+    }
+
+    /// The other replica that holds the link of a session.
+    pub fn holder(&self, session: &str) -> Option<ReplicaId> {
+        session_id::replica(session).filter(|replica| *replica != self.replica)
     }
 
     /// A picture of this moment.

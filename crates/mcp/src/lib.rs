@@ -38,4 +38,4 @@ pub use replica::Replica;
 pub use server::{Server, ServerError};
 pub use service::{McpService, key_ring};
 pub use state::{McpState, StateSizes};
-pub use wire::Wire;
+pub use wire::{Linked, Wire};

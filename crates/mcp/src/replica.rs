@@ -4,6 +4,7 @@ use crate::{
     drain::Draining,
     legacy::EventBody,
     state::{McpState, Note, PeerStream, streams::End},
+    wire,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -23,15 +24,25 @@ impl Replica {
 }
 
 impl Owner for Replica {
-    /// Answers with the events of a stream, or 404: whoever asks may then claim it.
+    /// Answers with the events of a stream, or 404: whoever asks may then claim it. Or with what the link of a session says.
     fn answer(&self, asked: Asked) -> BoxFuture<'static, Response<BoxedBody>> {
-        let answer = self.0.upgrade().and_then(|state| events(&state, &asked)).unwrap_or_else(|| {
-            let mut none =
-                Response::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync());
-            *none.status_mut() = StatusCode::NOT_FOUND;
-            none
-        });
-        std::future::ready(answer).boxed()
+        let state = self.0.upgrade();
+        async move {
+            let answer = match &state {
+                Some(state) => match events(state, &asked) {
+                    None => wire::answer(state, &asked).await,
+                    events => events,
+                },
+                None => None,
+            };
+            answer.unwrap_or_else(|| {
+                let mut none =
+                    Response::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync());
+                *none.status_mut() = StatusCode::NOT_FOUND;
+                none
+            })
+        }
+        .boxed()
     }
 
     fn told(&self, from: ReplicaId, note: Bytes) {

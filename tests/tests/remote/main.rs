@@ -2,5 +2,6 @@
 
 mod faults;
 mod kills;
+mod replicas;
 mod sdks;
 mod site;

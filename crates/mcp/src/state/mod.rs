@@ -7,6 +7,7 @@ mod answers;
 mod hints;
 mod journal;
 mod knowledge;
+mod local_links;
 mod notes;
 mod peer_stream;
 mod revoked;
@@ -18,6 +19,7 @@ pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
+pub(crate) use local_links::LocalLinks;
 pub(crate) use notes::{Note, USES_MAX, Used};
 pub(crate) use peer_stream::PeerStream;
 pub(crate) use revoked::{Full, Revoked};
@@ -57,6 +59,8 @@ pub struct McpState {
     pub(crate) moving: ServerTurns,
     /// Looks into the shared journal.
     pub(crate) reading: Arc<Turns>,
+    /// Links that other replicas may ask for.
+    pub(crate) links: LocalLinks,
     /// This process, among the replicas.
     replica: ReplicaId,
     /// Shared with the other replicas; none if this one is alone with its memory.
@@ -114,6 +118,7 @@ impl McpState {
             shelf: Arc::new(Shelf::new(SHELF_BYTES)),
             moving: ServerTurns::default(),
             reading: Turns::new(sessions.max_journal_reads),
+            links: LocalLinks::default(),
             replica: ReplicaId::random(),
             store,
             feed: OnceLock::new(),

@@ -1,12 +1,19 @@
 //! The way to a server: Streamable HTTP to its endpoints, or links that are shown as such.
 
-use crate::exchange::{Outgoing, SESSION};
+mod linked;
+mod peer_link;
+
+use crate::exchange::Outgoing;
 use bytes::Bytes;
-use holdfast_links::{LinkBody, LinkCall, Links};
+use holdfast_links::LinkBody;
+use holdfast_peers::PeerBody;
 use holdfast_resilience::Deadline;
 use holdfast_upstream::{Call, CallBody, CallError, EndpointKey, ReplyBody, Target, Upstream};
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+pub use linked::Linked;
+pub(crate) use linked::answer;
+pub(crate) use peer_link::PeerLink;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -19,7 +26,7 @@ pub enum Wire {
     /// Endpoints that speak Streamable HTTP.
     Http(Arc<Upstream>),
     /// Something else, such as a program.
-    Linked(Arc<Links>),
+    Linked(Linked),
 }
 
 impl From<Arc<Upstream>> for Wire {
@@ -28,9 +35,9 @@ impl From<Arc<Upstream>> for Wire {
     }
 }
 
-impl From<Arc<Links>> for Wire {
-    fn from(links: Arc<Links>) -> Self {
-        Self::Linked(links)
+impl From<Linked> for Wire {
+    fn from(linked: Linked) -> Self {
+        Self::Linked(linked)
     }
 }
 
@@ -46,6 +53,8 @@ pub(crate) struct WireReply {
 pub(crate) enum WireBody {
     Http(ReplyBody),
     Linked(LinkBody),
+    /// Of a link that another replica holds.
+    Elsewhere(Box<PeerBody>),
 }
 
 /// It broke off; nobody asks why.
@@ -61,22 +70,7 @@ impl Wire {
                 let response = reply.response.map(WireBody::Http);
                 Ok(WireReply { response, endpoint: reply.endpoint, attempts: reply.attempts })
             }
-            Self::Linked(links) => {
-                let session = out.headers.get(SESSION).map(|id| id.to_str().unwrap_or_default());
-                let reply = links
-                    .send(LinkCall {
-                        method: out.method,
-                        session,
-                        body: out.body,
-                        principal: out.principal,
-                        pin: out.pin.as_ref(),
-                        avoid: &out.avoid,
-                        until: out.until,
-                    })
-                    .await?;
-                let response = reply.response.map(WireBody::Linked);
-                Ok(WireReply { response, endpoint: reply.endpoint, attempts: 1 })
-            }
+            Self::Linked(linked) => linked.send(out).await,
         }
     }
 
@@ -84,15 +78,15 @@ impl Wire {
     pub(crate) fn endpoints(&self) -> Vec<EndpointKey> {
         match self {
             Self::Http(upstream) => upstream.endpoints().into_iter().map(|endpoint| endpoint.key).collect(),
-            Self::Linked(links) => links.endpoints(),
+            Self::Linked(linked) => linked.links().endpoints(),
         }
     }
 
     /// Whatever a token may be bound to: the endpoints, and for links the name that a session's own id completes.
     pub(crate) fn bindable(&self) -> Vec<EndpointKey> {
         let mut all = self.endpoints();
-        if let Self::Linked(links) = self {
-            all.push(links.session_endpoint().clone());
+        if let Self::Linked(linked) = self {
+            all.push(linked.links().session_endpoint().clone());
         }
         all
     }
@@ -124,6 +118,9 @@ impl Body for WireBody {
             Self::Linked(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| BrokeOff)))
             }
+            Self::Elsewhere(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| BrokeOff)))
+            }
         }
     }
 
@@ -131,6 +128,7 @@ impl Body for WireBody {
         match self {
             Self::Http(body) => body.is_end_stream(),
             Self::Linked(body) => body.is_end_stream(),
+            Self::Elsewhere(body) => body.is_end_stream(),
         }
     }
 
@@ -138,6 +136,7 @@ impl Body for WireBody {
         match self {
             Self::Http(body) => body.size_hint(),
             Self::Linked(body) => body.size_hint(),
+            Self::Elsewhere(body) => body.size_hint(),
         }
     }
 }
