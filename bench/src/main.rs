@@ -13,6 +13,8 @@ mod peers;
 mod process;
 mod rounds;
 mod sessions;
+mod streams;
+mod transports;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,10 +38,12 @@ struct Cli {
 enum Command {
     /// HTTP/1.1 route, 1 KiB answers, all features on
     Http(rounds::Options),
-    /// MCP tools/call, with a legacy session and modern, beside proxies that do not look inside
+    /// MCP tools/call, with a legacy session and modern, beside proxies that do not look inside; then by every client transport
     Mcp(rounds::Options),
     /// What sessions cost, with and without a real Redis: requests, tokens, journal, event log, idle sessions
     Sessions(sessions::Plan),
+    /// What an open stream costs that says nothing, of every kind of client
+    Streams(streams::Plan),
     /// The merged endpoint: tools/list of many servers, all healthy, with one that hangs, with one that is dead
     Federation(federation::Plan),
     /// User instructions per request under callgrind, as the difference of two run lengths
@@ -50,7 +54,11 @@ enum Command {
     },
     /// A small MCP server that answers at once
     #[command(hide = true)]
-    McpOrigin,
+    McpOrigin {
+        /// As a program, over standard input and output
+        #[arg(long)]
+        stdio: bool,
+    },
     /// A reverse proxy of hyper and nothing else
     #[command(hide = true)]
     BlindProxy {
@@ -62,11 +70,13 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Http(options) => rounds::http(&options),
-        Command::Mcp(options) => rounds::mcp(&options),
+        Command::Mcp(options) => rounds::mcp(&options).and_then(|()| transports::run(&options)),
         Command::Sessions(plan) => sessions::run(&plan),
+        Command::Streams(plan) => streams::run(&plan),
         Command::Federation(plan) => federation::run(&plan),
         Command::Instructions { json } => callgrind::run(json),
-        Command::McpOrigin => origin::run(),
+        Command::McpOrigin { stdio: false } => origin::run(),
+        Command::McpOrigin { stdio: true } => origin::run_stdio(),
         Command::BlindProxy { origin } => blind::run(origin),
     };
     match outcome {

@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 
 /// Serves on a free loopback port until the process ends.
 pub(crate) fn run() -> Result<(), Error> {
@@ -39,12 +39,36 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     if request.method() != Method::POST {
         return Ok(status(StatusCode::METHOD_NOT_ALLOWED));
     }
-    let modern = request.headers().contains_key("mcp-method");
     let Ok(body) = request.into_body().collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
     let Ok(message) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
         return Ok(status(StatusCode::BAD_REQUEST));
     };
-    let Some(id) = message.get("id") else { return Ok(status(StatusCode::ACCEPTED)) };
+    let Some((text, session)) = result(&message) else { return Ok(status(StatusCode::ACCEPTED)) };
+    let mut response = Response::new(Full::from(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    if let Some(session) = session {
+        headers.insert("mcp-session-id", header::HeaderValue::from_static(session));
+    }
+    Ok(response)
+}
+
+/// The same server as a program: a message a line. Ends with its input.
+pub(crate) fn run_stdio() -> Result<(), Error> {
+    let (input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    for line in input.lines() {
+        if let Some((text, _)) = result(&serde_json::from_str(&line?)?) {
+            writeln!(output, "{text}")?;
+            output.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a message, if it gets one, and the session that it begins.
+fn result(message: &Value) -> Option<(String, Option<&'static str>)> {
+    let id = message.get("id")?;
+    let modern = !message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].is_null();
     let mut session = None;
     let mut result = match message["method"].as_str().unwrap_or_default() {
         "initialize" => {
@@ -59,14 +83,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     if modern {
         result["resultType"] = json!("complete");
     }
-    let text = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
-    let mut response = Response::new(Full::from(text));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    if let Some(session) = session {
-        headers.insert("mcp-session-id", header::HeaderValue::from_static(session));
-    }
-    Ok(response)
+    Some((json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string(), session))
 }
 
 fn status(code: StatusCode) -> Response<Full<Bytes>> {

@@ -53,6 +53,11 @@ impl Process {
         family(self.child.id()).into_iter().map(cpu_of).sum()
     }
 
+    /// The same without its children.
+    pub(crate) fn cpu_alone(&self) -> Duration {
+        cpu_of(self.child.id())
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) fn end_politely(mut self) -> Result<(), Error> {
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
@@ -109,7 +114,8 @@ fn family(root: u32) -> Vec<u32> {
     found
 }
 
-fn cpu_of(id: u32) -> Duration {
+/// CPU time of one process so far.
+pub(crate) fn cpu_of(id: u32) -> Duration {
     let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { return Duration::ZERO };
     let nanos = tasks
         .flatten()

@@ -60,6 +60,10 @@ impl Options {
         self.seconds
     }
 
+    pub(crate) fn connections(&self) -> u16 {
+        self.connections
+    }
+
     pub(crate) fn json(&self) -> bool {
         self.json
     }
@@ -231,7 +235,7 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn bar(length: u64) -> ProgressBar {
+pub(crate) fn bar(length: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

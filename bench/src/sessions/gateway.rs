@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Where the server of the bench is served.
-pub(super) const PATH: &str = "/mcp/bench";
+pub(crate) const PATH: &str = "/mcp/bench";
 /// Shortest for which a sixteenth is as long as a session is remembered after its last use at the least, so that it is handed over early
 /// while none ends.
 const TTL: Duration = Duration::from_mins(4);
@@ -28,14 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PLENTY: u32 = 1_000_000;
 
 /// A process, and where it is asked.
-pub(super) struct Gateway {
-    pub(super) process: Process,
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
     admin: SocketAddr,
 }
 
 impl Gateway {
-    /// Before `server`, with files in `folder`. `shared` is what it shares, as configuration.
-    pub(super) fn start(binary: &Path, folder: &Path, server: &Server, shared: &str) -> Result<Self, Error> {
+    /// Before `server`, with files in `folder`. `mcp` are further keys of that block, `shared` is what it shares: both as configuration.
+    pub(crate) fn start(
+        binary: &Path,
+        folder: &Path,
+        server: &Server,
+        mcp: &str,
+        shared: &str,
+    ) -> Result<Self, Error> {
         let (address, admin) = (free_address()?, free_address()?);
         let config = format!(
             "server: {{host: 127.0.0.1, port: {}, workers: 2, drain_delay: 0s, max_connections_per_ip: {PLENTY}}}
@@ -46,7 +52,7 @@ sessions:
   max_entries: {}
 observability: {{access_log: {{path: {}}}}}
 connection_pool: {{max_idle: 128, max_size: {PLENTY}}}
-mcp: {{servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/mcp']}}]}}
+mcp: {{{mcp}servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/mcp']}}]}}
 {shared}",
             address.port(),
             admin.port(),
@@ -64,7 +70,7 @@ mcp: {{servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/m
     }
 
     /// Sum of a metric's series whose labels contain `label`.
-    pub(super) fn metric(&self, name: &str, label: &str) -> Result<f64, Error> {
+    pub(crate) fn metric(&self, name: &str, label: &str) -> Result<f64, Error> {
         let mut stream = TcpStream::connect(self.admin)?;
         write!(stream, "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin)?;
         let mut answer = String::new();
@@ -81,12 +87,12 @@ mcp: {{servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/m
     }
 
     /// Waits until the process knows no session by its last use any more: the store has them.
-    pub(super) fn hand_over(&self) -> Result<(), Error> {
+    pub(crate) fn hand_over(&self) -> Result<(), Error> {
         self.wait("holdfast_mcp_sessions_known", "", 0.0, HAND_OVER)
     }
 
     /// Waits until a metric has a value.
-    pub(super) fn wait(&self, name: &str, label: &str, value: f64, patience: Duration) -> Result<(), Error> {
+    pub(crate) fn wait(&self, name: &str, label: &str, value: f64, patience: Duration) -> Result<(), Error> {
         let end = Instant::now() + patience;
         loop {
             let seen = self.metric(name, label)?;
@@ -101,7 +107,7 @@ mcp: {{servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/m
     }
 
     /// What is measured are sessions that live, all of them: an error if the machine was too slow for that.
-    pub(super) fn lost_none(&self) -> Result<(), Error> {
+    pub(crate) fn lost_none(&self) -> Result<(), Error> {
         for name in ["holdfast_mcp_session_ends_total", "holdfast_mcp_session_uses_unnoted_total"] {
             let lost = self.metric(name, "")?;
             if lost > 0.0 {
@@ -112,7 +118,7 @@ mcp: {{servers: [{{name: bench, max_requests: {PLENTY}, endpoints: ['http://{}/m
     }
 
     /// Resident memory in bytes when it has stopped changing.
-    pub(super) fn quiet_bytes(&self) -> f64 {
+    pub(crate) fn quiet_bytes(&self) -> f64 {
         let end = Instant::now() + PATIENCE;
         let (mut seen, mut since) = (self.process.resident_kib(), Instant::now());
         while since.elapsed() < QUIET && Instant::now() < end {

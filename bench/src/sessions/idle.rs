@@ -23,7 +23,7 @@ pub(super) fn measure(binary: &Path, sessions: u32, figures: &mut Figures) -> Re
     let shared = format!("redis: {{url: '{}'}}\n", redis.url());
     for (name, shared) in [("without Redis", ""), ("with Redis", &*shared)] {
         let folder = tempfile::tempdir()?;
-        let gateway = Gateway::start(binary, folder.path(), &server, shared)?;
+        let gateway = Gateway::start(binary, folder.path(), &server, "", shared)?;
         open_idle(&gateway, &redis, name, sessions, figures)?;
     }
     Ok(())

@@ -6,11 +6,13 @@
 mod gateway;
 mod gateways;
 mod idle;
-mod open;
+pub(crate) mod open;
 mod server;
 mod store;
-mod streams;
 mod token;
+
+pub(crate) use gateway::{Gateway, PATH};
+pub(crate) use server::Server;
 
 use crate::{Error, figures::Figures, peers, rounds::Options};
 use gateways::{Rows, Setting};
@@ -24,10 +26,7 @@ pub(crate) struct Plan {
     /// Sessions that are opened and left alone
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     idle_sessions: u32,
-    /// Streams that are opened and left alone
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    streams: u32,
-    /// Only what is held in memory: idle sessions and open streams
+    /// Only what is held in memory
     #[arg(long)]
     memory: bool,
 }
@@ -38,15 +37,6 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Error> {
     let rows = if plan.memory { None } else { Some(measure_calls(&plan.options, &mut figures)?) };
     let binary = peers::build_holdfast()?;
     idle::measure(&binary, plan.idle_sessions, &mut figures)?;
-    let streams = streams::measure(&binary, plan.streams, &mut figures)?;
-    if streams < plan.streams {
-        writeln!(
-            std::io::stderr(),
-            "{} streams need more open files than this user may have (ulimit -Hn): {}",
-            plan.streams,
-            if streams == 0 { "skipped".to_owned() } else { format!("measured with {streams}") }
-        )?;
-    }
     let mut out = std::io::stdout();
     if plan.options.json() {
         writeln!(

@@ -1,4 +1,4 @@
-//! A legacy MCP server in this process: sessions with ids as long as usual, and listening streams that never say anything.
+//! An MCP server of both eras in this process: sessions with ids as long as usual, and listening streams that never say anything.
 
 use crate::Error;
 use bytes::Bytes;
@@ -21,15 +21,15 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot};
 
 /// Runs until dropped.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// On a free loopback port, in a thread of its own.
-    pub(super) fn start() -> Result<Self, Error> {
+    pub(crate) fn start() -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
@@ -66,18 +66,18 @@ async fn accept(listener: TcpListener) {
     }
 }
 
-/// A body that never ends and never says anything.
-struct Silence;
+/// A body that never ends and says at most one thing.
+struct Silence(Option<Bytes>);
 
 impl Body for Silence {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Pending
+        self.0.take().map_or(Poll::Pending, |first| Poll::Ready(Some(Ok(Frame::data(first)))))
     }
 }
 
@@ -85,25 +85,46 @@ type Answer = Response<Either<Full<Bytes>, Silence>>;
 
 async fn answer(request: Request<Incoming>) -> Result<Answer, Infallible> {
     if request.method() == Method::GET {
-        let mut response = Response::new(Either::Right(Silence));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
-        return Ok(response);
+        return Ok(stream(None));
     }
     let Ok(body) = request.into_body().collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
     let message = serde_json::from_slice::<Value>(&body.to_bytes()).unwrap_or_default();
     let Some(id) = message.get("id") else { return Ok(status(StatusCode::ACCEPTED)) };
-    let result = json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
-        "serverInfo": { "name": "bench", "version": "1" } });
+    let (result, session) = match message["method"].as_str().unwrap_or_default() {
+        "subscriptions/listen" => {
+            let agreed = json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                "params": { "notifications": { "toolsListChanged": true },
+                    "_meta": { "io.modelcontextprotocol/subscriptionId": id } } });
+            return Ok(stream(Some(format!("data: {agreed}\n\n").into())));
+        }
+        "server/discover" => {
+            let result = json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+                "ttlMs": 60_000, "cacheScope": "public", "resultType": "complete" });
+            (result, None)
+        }
+        _ => {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
+                "serverInfo": { "name": "bench", "version": "1" } });
+            (result, Some(session()))
+        }
+    };
     let text = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
     let mut response = Response::new(Either::Left(Full::from(text)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    if let Ok(session) = header::HeaderValue::try_from(session()) {
+    if let Some(session) = session.and_then(|id| header::HeaderValue::try_from(id).ok()) {
         headers.insert("mcp-session-id", session);
     }
     Ok(response)
+}
+
+/// An event stream that stays open, with what it says at first.
+fn stream(first: Option<Bytes>) -> Answer {
+    let mut response = Response::new(Either::Right(Silence(first)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
+    response
 }
 
 /// As long as a UUID.

@@ -265,6 +265,11 @@ impl ConnectionCell {
         self.waiting.load(Relaxed) == what as u8
     }
 
+    /// One request is being answered, of which everything was read, nothing came behind it, and nothing waits to be written.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.in_flight() == 1 && self.is_waiting_for(Waiting::Idle) && self.write_since.load(Relaxed) == 0
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }

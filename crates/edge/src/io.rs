@@ -216,6 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
         self.refusal = Some(Refusal { answer, written: 0, drained: 0, shut: false });
     }
 
+    /// Nothing more is written: reading shuts the sending side, and ends once the client closes, too, or the sweep loses patience.
+    pub(crate) fn end(&mut self) {
+        self.begin_refusal(b"");
+    }
+
     /// Writes the answer, shuts the sending side, then reads until the client closes too. Ends as end of file; the sweep ends
     /// it earlier if the client stays.
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

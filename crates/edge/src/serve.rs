@@ -7,11 +7,14 @@ use crate::{
     count,
     forwarded::is_trusted,
     guard::Guard,
+    handover::{Home, Offer},
     handshake::handshake,
     io::GuardedIo,
+    long::Long,
     proxy_v2::{self, Source},
     service::{Serving, answer},
     settings::{Limits, ListenerSettings},
+    sniff::{PREFACE, sniff},
 };
 use holdfast_telemetry::{
     EdgeMetrics,
@@ -31,14 +34,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
-/// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// First read of a clear-text connection: most request heads in one piece.
-const SNIFF_BYTES: usize = 4096;
 /// hyper's own number of header lines, for which its parser needs no allocation.
 const DEFAULT_MAX_HEADERS: usize = 100;
 /// A silent HTTP/2 peer is asked for a sign of life, and given up without one.
@@ -79,8 +78,9 @@ enum Unserved {
     Sniff(#[from] std::io::Error),
 }
 
-/// Runs a connection. Ends when the connection does, or when the sweep cuts it.
-pub(crate) async fn run<H: Handler>(accepted: Accepted<H>) {
+/// Runs a connection. Ends when the connection does, or when the sweep cuts it. What a connection is accepted with is in a box, and what
+/// it does in others: each future that it moves through would keep room for it for as long as the connection is open.
+pub(crate) async fn run<H: Handler>(accepted: Box<Accepted<H>>) {
     let cell = Arc::clone(&accepted.cell);
     let metrics = Arc::clone(&accepted.metrics);
     let peer = accepted.peer;
@@ -124,7 +124,7 @@ impl Unserved {
     }
 }
 
-async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
+async fn begin<H: Handler>(mut accepted: Box<Accepted<H>>) -> Result<(), Unserved> {
     let client =
         if accepted.settings.proxy_required { read_proxy(&mut accepted).await? } else { accepted.peer };
     accepted.permit.claim(client.ip()).map_err(Unserved::Cap)?;
@@ -133,14 +133,14 @@ async fn begin<H: Handler>(mut accepted: Accepted<H>) -> Result<(), Unserved> {
         let seen = sniff(&mut accepted.stream, &accepted.cell).await?;
         let http = if seen.starts_with(PREFACE) { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let (plain, stream) = accepted.split();
-        Box::pin(plain.serve(stream, client, seen, None, http)).await;
+        plain.serve(stream, client, seen, None, http).await;
         return Ok(());
     };
     let turns = Arc::clone(&accepted.handshakes);
     let (plain, stream) = accepted.split();
     let shaking = handshake(stream, Arc::clone(&tls.config), &turns, &plain.cell, &plain.metrics);
     let (stream, info, http) = Box::pin(shaking).await.map_err(Unserved::Tls)?;
-    Box::pin(plain.serve(stream, client, Vec::new(), Some(info), http)).await;
+    plain.serve(stream, client, Vec::new(), Some(info), http).await;
     Ok(())
 }
 
@@ -152,35 +152,6 @@ async fn read_proxy<H>(accepted: &mut Accepted<H>) -> Result<SocketAddr, Unserve
     match proxy_v2::read(&mut accepted.stream).await.map_err(Unserved::Proxy)? {
         Source::Peer => Ok(accepted.peer),
         Source::Client(client) => Ok(client),
-    }
-}
-
-/// Reads until it is clear whether the client speaks HTTP/2; what was read is returned.
-async fn sniff(stream: &mut TcpStream, cell: &ConnectionCell) -> std::io::Result<Vec<u8>> {
-    let mut seen = vec![0; SNIFF_BYTES];
-    let mut length = 0;
-    loop {
-        let read = poll_fn(|cx| {
-            let mut buf = ReadBuf::new(&mut seen[length..]);
-            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(buf.filled().len())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                // An idle connection may be asked to go before it ever spoke.
-                Poll::Pending if cell.verdict() != Verdict::None => Poll::Ready(Ok(0)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        length += read;
-        let compared = length.min(PREFACE.len());
-        if length >= PREFACE.len() || seen[..compared] != PREFACE[..compared] {
-            seen.truncate(length);
-            return Ok(seen);
-        }
-        cell.wait_for(Waiting::Head);
     }
 }
 
@@ -205,14 +176,15 @@ impl<H> Accepted<H> {
 }
 
 impl<H: Handler> Plain<H> {
-    async fn serve<S>(
+    fn serve<S>(
         self,
         stream: S,
         client: SocketAddr,
         seen: Vec<u8>,
         tls: Option<TlsInfo>,
         http: HttpVersion,
-    ) where
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { peer, local, listener, limits, metrics, drain, handler, cell, permit } = self;
@@ -229,20 +201,56 @@ impl<H: Handler> Plain<H> {
         cell.wait_for(Waiting::Idle);
         let counted = Arc::clone(&metrics);
         let on_violation = Box::new(move |violation| counted.framing.inc(count::framing(violation)));
-        let serving = Arc::new(Serving { handler, info, cell: Arc::clone(&cell), metrics });
-        let service = service_fn(move |request| answer(Arc::clone(&serving), request));
+        let offer = Offer::default();
+        let serving = Arc::new(Serving { handler, info, cell: Arc::clone(&cell), metrics, offer });
+        let service = {
+            let serving = Arc::clone(&serving);
+            service_fn(move |request| answer(Arc::clone(&serving), request))
+        };
         if http == HttpVersion::Http2 {
             cell.http2.store(true, Relaxed);
             let io = GuardedIo::new(stream, seen, None, Arc::clone(&cell), permit, on_violation);
             let connection = http2_builder(&limits).serve_connection(TokioIo::new(io), service);
-            Driven { connection: pin!(connection), cell: &cell, drain: &drain, told: false }.await;
-        } else {
-            let guard = Guard::new(limits.max_header_bytes, limits.max_headers);
-            let io = GuardedIo::new(stream, seen, Some(guard), Arc::clone(&cell), permit, on_violation);
-            let connection =
-                http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades();
-            Driven { connection: pin!(connection), cell: &cell, drain: &drain, told: false }.await;
+            let mut connection = Box::pin(connection);
+            return Box::pin(async move {
+                Driven { connection: connection.as_mut(), cell: &cell, drain: &drain, told: false }.await;
+            });
         }
+        let guard = Guard::new(limits.max_header_bytes, limits.max_headers);
+        let io = GuardedIo::new(stream, seen, Some(guard), cell, permit, on_violation);
+        let (home, io) = Home::lend(io);
+        let connection = http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades();
+        Box::pin(serve_http1(serving, home, Box::pin(connection), drain))
+    }
+}
+
+/// Serves requests until one has a long answer; that one is written without the library, and nothing comes after it.
+async fn serve_http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    serving: Arc<Serving<H>>,
+    home: Arc<Home<GuardedIo<S>>>,
+    mut connection: Pin<Box<impl Graceful>>,
+    drain: DrainHandle,
+) {
+    let mut driven =
+        Driven { connection: connection.as_mut(), cell: &serving.cell, drain: &drain, told: false };
+    let taken = poll_fn(|cx| {
+        while Pin::new(&mut driven).poll(cx).is_pending() {
+            if !serving.offer.is_made() {
+                return Poll::Pending;
+            }
+            if serving.cell.is_at_rest() {
+                return Poll::Ready(serving.offer.take());
+            }
+            // It holds what would be lost with it.
+            serving.offer.decline();
+        }
+        Poll::Ready(None)
+    });
+    let Some(response) = taken.await else { return };
+    home.call();
+    drop(connection);
+    if let Some(io) = home.take() {
+        Box::pin(Long::new(io, response)).await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! Between the HTTP parser and the handler: what is true of every request of a connection.
 
 use crate::{
-    Body, BodyError, ConnectionInfo, Handler, HttpVersion, Phase, RequestBody,
+    Body, BodyError, ConnectionInfo, Handler, HttpVersion, LongLived, Phase, RequestBody,
     answers::local_response,
     cell::{ConnectionCell, UPGRADE_DENIED, UPGRADE_GRANTED, Verdict},
+    handover::Offer,
     stream_cell::StreamCell,
 };
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(crate) struct Serving<H> {
     pub(crate) info: Arc<ConnectionInfo>,
     pub(crate) cell: Arc<ConnectionCell>,
     pub(crate) metrics: Arc<EdgeMetrics>,
+    /// Long answers, which the connection's driver may write by itself.
+    pub(crate) offer: Offer,
 }
 
 /// Answers one request.
@@ -39,6 +42,7 @@ pub(crate) async fn answer<H: Handler>(
         && serving.cell.asked_upgrade.load(Relaxed)
         && request.version() == Version::HTTP_11
         && (connect || request.headers().contains_key(header::UPGRADE));
+    let may_be_long = http1 && request.version() == Version::HTTP_11 && request.method() != Method::HEAD;
     let (mut request, stream) = watch_body(&serving, request);
     let mut response = serving.handler.handle(&mut request, &serving.info).await;
     if http1 {
@@ -61,7 +65,9 @@ pub(crate) async fn answer<H: Handler>(
         // The other streams go on (RFC 9113 section 8.2.2: no such header either).
         response.headers_mut().remove(header::CONNECTION);
     }
-    Ok(response.map(|body| Tracked { body, stream: None, flight }))
+    let long = response.extensions().get::<LongLived>().is_some();
+    let response = response.map(|body| Tracked { body, stream: None, flight });
+    if long && may_be_long { Ok(serving.offer.make(response).await) } else { Ok(response) }
 }
 
 /// The request with a body that `read_timeout` covers, and for HTTP/2 what watches it.

@@ -198,7 +198,7 @@ impl<H: Handler> Acceptor<H> {
         // Answers are written in one piece; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().unwrap_or(socket.bound.address);
-        tokio::spawn(serve::run(Accepted {
+        tokio::spawn(serve::run(Box::new(Accepted {
             stream,
             peer,
             local,
@@ -211,6 +211,6 @@ impl<H: Handler> Acceptor<H> {
             handler: Arc::clone(&self.handler),
             cell: ConnectionCell::new(&self.worker, settings.limits.deadlines, self.index),
             permit,
-        }));
+        })));
     }
 }

@@ -1,5 +1,6 @@
 //! How conversations end while the process drains.
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use holdfast_config::Server;
 use holdfast_edge::DrainHandle;
 use std::time::Duration;
@@ -21,7 +22,11 @@ impl Carriage {
 }
 
 /// Completes when a conversation should end because the process drains.
-pub(crate) async fn polite(drain: &DrainHandle, spread: Duration) {
-    drain.closing().await;
-    tokio::time::sleep(DrainHandle::spread(spread, &mut fastrand::Rng::new())).await;
+pub(crate) fn polite(drain: &DrainHandle, spread: Duration) -> BoxFuture<'static, ()> {
+    let drain = drain.clone();
+    async move {
+        drain.closing().await;
+        tokio::time::sleep(DrainHandle::spread(spread, &mut fastrand::Rng::new())).await;
+    }
+    .boxed()
 }

@@ -1,87 +1,134 @@
-//! Messages that wait, in order and within a number of bytes.
+//! Messages that wait, in order and within a number of bytes. One that is empty holds no memory for them.
 
 use bytes::Bytes;
 use holdfast_upstream::clock;
 use parking_lot::Mutex;
 use std::{
+    collections::VecDeque,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore};
 
 /// What a message costs besides its bytes.
 const MESSAGE_COST: usize = 64;
 
 /// The end where messages come in. Clones share the room.
-#[derive(Clone)]
-pub struct Sender {
-    messages: mpsc::UnboundedSender<Option<(Bytes, u32)>>,
-    room: Room,
-}
+pub struct Sender(Arc<Room>);
 
 /// The end where they go out.
-pub struct Receiver {
-    messages: mpsc::UnboundedReceiver<Option<(Bytes, u32)>>,
-    room: Room,
-    finished: bool,
-}
+pub struct Receiver(Arc<Room>);
 
 /// The other end is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody reads these messages any more")]
 pub struct Closed;
 
-#[derive(Clone)]
 struct Room {
-    bytes: Arc<Semaphore>,
+    bytes: Semaphore,
     most: u32,
-    waiting: Arc<Mutex<Waiting>>,
+    /// Tells senders that nobody reads any more.
+    gone: Notify,
+    waiting: Mutex<Waiting>,
 }
 
-#[derive(Default)]
 struct Waiting {
-    messages: usize,
+    messages: VecDeque<(Bytes, u32)>,
     /// Since when the first of them is the first.
     since: Option<Instant>,
+    senders: usize,
+    /// Nothing comes behind them.
+    finished: bool,
+    unread: bool,
+    reader: Option<Waker>,
 }
 
 /// A queue of at most `bytes_max`; one message is always let in.
 pub(crate) fn queue(bytes_max: usize) -> (Sender, Receiver) {
     let most = u32::try_from(bytes_max.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-    let room = Room { bytes: Arc::new(Semaphore::new(most as usize)), most, waiting: Arc::default() };
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (Sender { messages: sender, room: room.clone() }, Receiver { messages: receiver, room, finished: false })
+    let waiting = Waiting {
+        messages: VecDeque::new(),
+        since: None,
+        senders: 1,
+        finished: false,
+        unread: false,
+        reader: None,
+    };
+    let room = Arc::new(Room {
+        bytes: Semaphore::new(most as usize),
+        most,
+        gone: Notify::new(),
+        waiting: Mutex::new(waiting),
+    });
+    (Sender(Arc::clone(&room)), Receiver(room))
 }
 
 impl Sender {
     /// Waits for room, behind all who waited before, and puts the message in. Cancel safe.
     pub async fn push(&self, message: Bytes) -> Result<(), Closed> {
-        let cost = message.len().saturating_add(MESSAGE_COST).min(self.room.most as usize) as u32;
-        self.room.bytes.acquire_many(cost).await.map_err(|_| Closed)?.forget();
-        {
-            let mut waiting = self.room.waiting.lock();
-            waiting.messages += 1;
+        let room = &self.0;
+        let cost = message.len().saturating_add(MESSAGE_COST).min(room.most as usize) as u32;
+        room.bytes.acquire_many(cost).await.map_err(|_| Closed)?.forget();
+        let reader = {
+            let mut waiting = room.waiting.lock();
+            if waiting.unread || waiting.finished {
+                return Err(Closed);
+            }
             waiting.since.get_or_insert_with(clock::now);
+            waiting.messages.push_back((message, cost));
+            waiting.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
         }
-        self.messages.send(Some((message, cost))).map_err(|_| Closed)
+        Ok(())
     }
 
     /// Nothing comes after what was put in before.
     pub fn finish(&self) {
-        // Nobody reads it: then there is nobody to tell.
-        let _ = self.messages.send(None);
+        self.0.finish(&mut self.0.waiting.lock());
     }
 
     /// Waits until the other end is gone. Cancel safe.
     pub async fn closed(&self) {
-        self.messages.closed().await;
+        let gone = self.0.gone.notified();
+        // Asked after it is waited for: nothing falls in between.
+        if !self.0.waiting.lock().unread {
+            gone.await;
+        }
     }
 
     /// Whether the first message has waited for so long.
     pub fn is_stuck(&self, limit: Duration) -> bool {
-        let since = self.room.waiting.lock().since;
+        let since = self.0.waiting.lock().since;
         since.is_some_and(|since| clock::now().saturating_duration_since(since) >= limit)
+    }
+}
+
+impl Room {
+    fn finish(&self, waiting: &mut Waiting) {
+        waiting.finished = true;
+        if let Some(reader) = waiting.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        self.0.waiting.lock().senders += 1;
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock();
+        waiting.senders -= 1;
+        if waiting.senders == 0 {
+            self.0.finish(&mut waiting);
+        }
     }
 }
 
@@ -93,27 +140,41 @@ impl Receiver {
 
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.finished {
-            return Poll::Ready(None);
-        }
-        let Some((message, cost)) = std::task::ready!(self.messages.poll_recv(cx)).flatten() else {
-            self.finished = true;
-            return Poll::Ready(None);
+        let (message, cost) = {
+            let mut waiting = self.0.waiting.lock();
+            let Some(first) = waiting.messages.pop_front() else {
+                if waiting.finished {
+                    return Poll::Ready(None);
+                }
+                if !waiting.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+                    waiting.reader = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            };
+            waiting.since = if waiting.messages.is_empty() {
+                waiting.messages = VecDeque::new();
+                None
+            } else {
+                Some(clock::now())
+            };
+            first
         };
-        {
-            let mut waiting = self.room.waiting.lock();
-            waiting.messages -= 1;
-            waiting.since = (waiting.messages > 0).then(clock::now);
-        }
-        self.room.bytes.add_permits(cost as usize);
+        self.0.bytes.add_permits(cost as usize);
         Poll::Ready(Some(message))
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // Whoever waits for room hears of it.
-        self.room.bytes.close();
+        let left = {
+            let mut waiting = self.0.waiting.lock();
+            (waiting.unread, waiting.reader) = (true, None);
+            std::mem::take(&mut waiting.messages)
+        };
+        drop(left);
+        // Whoever waits for room, or for this, hears of it.
+        self.0.bytes.close();
+        self.0.gone.notify_waiters();
     }
 }
 

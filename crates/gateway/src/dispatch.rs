@@ -7,7 +7,7 @@ use crate::local;
 use crate::metadata::WELL_KNOWN;
 use crate::runtime::{McpRoute, Route, Runtime};
 use front::Front;
-use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, RequestBody, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, Handler, LongLived, RequestBody, RequestContext};
 use holdfast_identity::{AuthError, Authenticator};
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{RecordOutcome, RouteMetrics};
@@ -186,12 +186,15 @@ fn begin(
 /// Hands the record of an answered request to the body, which completes it.
 fn recorded(
     mut response: Response<Body>,
-    context: RequestContext,
+    mut context: RequestContext,
     metrics: &Arc<RouteMetrics>,
 ) -> Response<Body> {
     if response.extensions().get::<holdfast_apis::Tunnelled>().is_some() {
         // The tunnel took the record and writes it when it ends.
         return response;
+    }
+    if response.extensions().get::<LongLived>().is_some() {
+        context.unshare();
     }
     if let Entry::Vacant(absent) = response.headers_mut().entry(holdfast_edge::REQUEST_ID) {
         absent.insert(context.id_value());

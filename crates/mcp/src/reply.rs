@@ -2,7 +2,7 @@
 
 use crate::errors::McpError;
 use bytes::Bytes;
-use holdfast_edge::Body;
+use holdfast_edge::{Body, LongLived};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 /// Tells reverse proxies in front of us not to buffer (2026-07-28 Streamable HTTP, "Receiving Messages").
@@ -35,5 +35,12 @@ pub(crate) fn events(body: Body) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// An event stream that a client keeps open to hear what a server says on its own.
+pub(crate) fn listening(body: Body) -> Response<Body> {
+    let mut response = events(body);
+    response.extensions_mut().insert(LongLived);
     response
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_config::{EraMode, Mcp, OnMemberFailure, Sessions};
-use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext, unshared};
 use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -162,7 +162,7 @@ impl McpService {
         let response = if parts.method == Method::OPTIONS {
             preflight(&parts.headers)
         } else {
-            let guest = self.guest(ctx, parts.headers, &connection.drain);
+            let guest = self.guest(ctx, kept(&parts.method, parts.headers), &connection.drain);
             let caller = guest.into_caller(server);
             let response = self.route(ctx, &caller, &parts.method, body).await;
             note(ctx, &caller, response.status());
@@ -192,7 +192,7 @@ impl McpService {
         if parts.method == Method::OPTIONS {
             return with_cors(preflight(&parts.headers), origin);
         }
-        let guest = self.guest(ctx, parts.headers, &connection.drain);
+        let guest = self.guest(ctx, kept(&parts.method, parts.headers), &connection.drain);
         let version = guest.headers.get(&headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
         // 2026-07-28 "Earlier Streamable HTTP Revisions": GET and DELETE get 405.
         let stateless = version.and_then(Version::parse).is_some_and(Version::is_modern);
@@ -301,6 +301,15 @@ impl McpService {
             drain: drain.clone(),
         }
     }
+}
+
+/// The headers of a request; those of one that may be open for hours keep nothing else alive.
+fn kept(method: &Method, headers: HeaderMap) -> HeaderMap {
+    let listens = |name: &HeaderValue| name == modern::LISTEN;
+    if *method == Method::GET || headers.get(&headers::METHOD).is_some_and(listens) {
+        return unshared(&headers);
+    }
+    headers
 }
 
 #[allow(clippy::large_enum_variant, reason = "moved once per message; a box would cost an allocation")]

@@ -59,8 +59,7 @@ impl Sse {
         if response.status() != StatusCode::OK {
             return Err(format!("GET {path}: {}", response.status()).into());
         }
-        let mut sse =
-            Self { body: response.into_body(), pending: String::new(), endpoint: String::new(), key };
+        let mut sse = Self { key, ..Self::reading(response.into_body()) };
         let (name, data) = sse.next().await?.ok_or("no event")?;
         assert_eq!(name, "endpoint");
         assert!(data.starts_with('/'), "relative to the origin: {data}");
@@ -68,8 +67,18 @@ impl Sse {
         Ok(sse)
     }
 
+    /// Reads an event stream that names no endpoint.
+    pub(crate) fn reading(body: Incoming) -> Self {
+        Self { body, pending: String::new(), endpoint: String::new(), key: None }
+    }
+
     /// The next event; `None` at the end. Comments are passed over.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>> {
+        self.next_within(STEP).await
+    }
+
+    /// The same, with another patience for each piece.
+    pub(crate) async fn next_within(&mut self, limit: Duration) -> Result<Option<Event>> {
         loop {
             while let Some(at) = self.pending.find("\n\n") {
                 let block: String = self.pending.drain(..at + 2).collect();
@@ -83,7 +92,7 @@ impl Sse {
                     return Ok(Some((field("event:"), field("data:"))));
                 }
             }
-            match timeout(STEP, self.body.frame()).await? {
+            match timeout(limit, self.body.frame()).await? {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Some(data) = frame?.data_ref() {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use holdfast_config::{ByteSize, Listener, ListenerProtocol, ProxyProtocol, Server, ServerTls};
 use holdfast_edge::{
-    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, RequestBody,
-    Workers, local_response,
+    Body, Bound, ConnectionInfo, DrainHandle, Edge, EdgeHandle, Handler, Hooks, Limited, LongLived,
+    RequestBody, Workers, local_response,
 };
 use holdfast_telemetry::Registry;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -40,6 +40,21 @@ impl Handler for Echo {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<Body> {
         self.requests.fetch_add(1, Ordering::SeqCst);
+        let long = request.uri().query() == Some("long");
+        let mut response = self.answer(request, connection).await;
+        if long {
+            response.extensions_mut().insert(LongLived);
+        }
+        response
+    }
+}
+
+impl Echo {
+    async fn answer(
+        &self,
+        request: &mut Request<RequestBody>,
+        connection: &ConnectionInfo,
+    ) -> Response<Body> {
         match request.uri().path() {
             "/client" => text(format!("{} {}", connection.client, connection.listener)),
             "/tls" => text(format!("{:?} {:?}", connection.tls, connection.http)),
@@ -49,6 +64,8 @@ impl Handler for Echo {
             }
             "/early" => Response::new(Body::full("early")),
             "/silent" => Response::new(silent()),
+            "/pieces" => Response::new(pieces()),
+            "/torn" => Response::new(torn()),
             "/flood" => Response::new(flood()),
             "/politely" => Response::new(until_drain(connection.drain.clone())),
             "/tunnel" => tunnel(request),
@@ -83,6 +100,20 @@ async fn echo(request: Request<RequestBody>) -> Response<Body> {
 fn silent() -> Body {
     let first = futures_util::stream::iter([Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"first")))]);
     Body::boxed(StreamBody::new(first.chain(futures_util::stream::pending())))
+}
+
+/// Pieces of all sizes, an empty one among them.
+fn pieces() -> Body {
+    let piece =
+        |length: &usize| Ok::<_, io::Error>(Frame::data(vec![b'a' + (length % 26) as u8; *length].into()));
+    Body::boxed(StreamBody::new(futures_util::stream::iter(PIECES.iter().map(piece))))
+}
+
+pub(crate) const PIECES: [usize; 8] = [1, 0, 4096, 4097, 3, 200_000, 15_000, 77];
+
+fn torn() -> Body {
+    let pieces = [Ok(Frame::data(Bytes::from_static(b"first"))), Err(io::Error::other("torn"))];
+    Body::boxed(StreamBody::new(futures_util::stream::iter(pieces)))
 }
 
 fn flood() -> Body {

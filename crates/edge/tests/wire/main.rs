@@ -8,6 +8,7 @@ mod frames;
 mod framing;
 mod harness;
 mod http2;
+mod long;
 mod proxy;
 mod storms;
 mod tls;

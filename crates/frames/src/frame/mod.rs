@@ -104,6 +104,12 @@ impl Frame {
         &self.bytes
     }
 
+    /// The same message in memory of its own, for one that is kept: it holds no buffer alive that others were read into with it.
+    #[must_use]
+    pub fn unshared(self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }
+    }
+
     /// The message as it came.
     pub fn into_bytes(self) -> Bytes {
         self.bytes

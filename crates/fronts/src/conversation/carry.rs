@@ -73,7 +73,7 @@ pub(super) async fn carry(
 async fn read(shared: &Shared, call: CallId, sort: Sort, response: Response<Body>) -> Result<(), Closed> {
     let mut place = Place::default();
     if !is_event_stream(&response) {
-        return whole(shared, call, sort, response).await;
+        return Box::pin(whole(shared, call, sort, response)).await;
     }
     follow(shared, Some(call), response.into_body(), &mut place).await?;
     let mut tries = 0;
@@ -92,7 +92,7 @@ async fn read(shared: &Shared, call: CallId, sort: Sort, response: Response<Body
             follow(shared, Some(call), response.into_body(), &mut place).await?;
         } else if response.status().is_client_error() {
             // There is nothing to resume any more; why is in the answer.
-            return whole(shared, call, sort, response).await;
+            return Box::pin(whole(shared, call, sort, response)).await;
         }
     }
 }

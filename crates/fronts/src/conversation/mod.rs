@@ -20,7 +20,7 @@ use shared::Shared;
 use std::{
     collections::HashMap,
     future::Future,
-    pin::pin,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,13 +65,24 @@ impl Conversation {
     /// Carries the conversation until the client ends or leaves it, or `leave` completes; then what is in flight is answered,
     /// within `grace`. Dropping the future ends it at once. How it ended is for its carrier to count.
     pub async fn run(mut self, leave: impl Future<Output = ()> + Send, grace: Duration) -> ConversationEnd {
+        // In boxes, here and below: what is not at work all the time takes no room in a conversation that only waits.
+        let leave = Box::pin(leave);
         let shared = Arc::clone(&self.shared);
         let carrier = shared.opening.carrier;
         let open = UnderWay::new(shared.opening.metrics.open.get(carrier));
         let mut end = self.talk(leave).await;
         if matches!(end, ConversationEnd::Whole | ConversationEnd::Drained | ConversationEnd::Unwelcome) {
-            end = self.finish(end, grace).await;
+            end = Box::pin(self.finish(end, grace)).await;
         }
+        Box::pin(self.leave()).await;
+        drop(open);
+        shared.tell.finish();
+        end
+    }
+
+    /// Ends what is left of the calls, and the session that nobody can come back to.
+    async fn leave(&mut self) {
+        let shared = Arc::clone(&self.shared);
         // Modern requests are cancelled by this, legacy ones go on without a reader.
         self.calls.shutdown().await;
         shared.stop_listening();
@@ -82,14 +93,10 @@ impl Conversation {
                 tracing::debug!("a session was not ended in time after its client had left");
             }
         }
-        drop(open);
-        shared.tell.finish();
-        end
     }
 
-    async fn talk(&mut self, leave: impl Future<Output = ()> + Send) -> ConversationEnd {
+    async fn talk(&mut self, mut leave: Pin<Box<impl Future<Output = ()> + Send>>) -> ConversationEnd {
         let shared = Arc::clone(&self.shared);
-        let mut leave = pin!(leave);
         let pause = LOOK.min(shared.opening.limits.write_timeout / 4);
         let mut look = Alarm::new(clock::after(clock::now(), pause));
         loop {
@@ -100,7 +107,11 @@ impl Conversation {
                 Some(done) = self.calls.join_next() => self.forget(done.ok()),
                 () = accepted(&mut self.first), if self.first.is_some() => self.first = None,
                 said = self.said.next(), if ready => match said {
-                    Some(message) => self.take(message).await,
+                    Some(message) => {
+                        if let Some((ids, why)) = self.take(message) {
+                            Box::pin(self.refuse(ids, why)).await;
+                        }
+                    }
                     None => return ConversationEnd::Whole,
                 },
                 () = std::future::poll_fn(|cx| look.poll(cx)) => {
@@ -151,7 +162,8 @@ impl Conversation {
         }
     }
 
-    async fn take(&mut self, message: Bytes) {
+    /// Starts what a message asks for; gives the requests that are refused.
+    fn take(&mut self, message: Bytes) -> Option<(Vec<Bytes>, Refused)> {
         let shared = &self.shared;
         let step = shared.talk.lock().take(&message);
         match step {
@@ -160,17 +172,7 @@ impl Conversation {
                     running.abort();
                 }
             }
-            Step::Refuse { ids, why } => {
-                shared.count(match why {
-                    Refused::IdInUse => MessageRefusal::IdInUse,
-                    Refused::TooMany | Refused::TooManyBytes => MessageRefusal::InFlight,
-                });
-                let error = refusal(why);
-                for id in ids {
-                    // A client that is gone is noticed above.
-                    let _: Result<(), queue::Closed> = shared.tell.push(error.render(Some(&id))).await;
-                }
-            }
+            Step::Refuse { ids, why } => return Some((ids, why)),
             Step::Post { call, sort, headers } => {
                 let (accept, accepted) = oneshot::channel();
                 let task = carry(Arc::clone(shared), call, sort, headers, message, accept);
@@ -181,6 +183,19 @@ impl Conversation {
                     self.first = Some((accepted, clock::after(clock::now(), wait)));
                 }
             }
+        }
+        None
+    }
+
+    async fn refuse(&self, ids: Vec<Bytes>, why: Refused) {
+        self.shared.count(match why {
+            Refused::IdInUse => MessageRefusal::IdInUse,
+            Refused::TooMany | Refused::TooManyBytes => MessageRefusal::InFlight,
+        });
+        let error = refusal(why);
+        for id in ids {
+            // A client that is gone is noticed elsewhere.
+            let _: Result<(), queue::Closed> = self.shared.tell.push(error.render(Some(&id))).await;
         }
     }
 }

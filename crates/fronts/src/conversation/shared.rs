@@ -15,6 +15,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use parking_lot::Mutex;
 use std::{
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -91,8 +93,17 @@ impl Shared {
         Self { opening, talk, tell, listening: Mutex::default(), over: AtomicBool::new(false) }
     }
 
-    /// One request to the service, as a Streamable HTTP client would send it.
-    pub(super) async fn ask(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Response<Body> {
+    /// One request to the service, as a Streamable HTTP client would send it. In a box: whoever asks may keep its answer for hours.
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Pin<Box<impl Future<Output = Response<Body>> + Send>> {
+        Box::pin(self.asked(method, headers, body))
+    }
+
+    async fn asked(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Response<Body> {
         headers.insert(header::HOST, self.opening.host.clone());
         if method == Method::POST {
             headers.insert(header::ACCEPT, ACCEPT);

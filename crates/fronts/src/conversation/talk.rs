@@ -258,7 +258,7 @@ impl Talk {
                 }
             }
             Kind::Request => {
-                let ids = frame.id_bytes().into_iter().collect();
+                let ids = own_id(&frame);
                 if !frame.has(Member::MetaProtocolVersion) {
                     if frame.is("initialize") {
                         return Ok(Read {
@@ -279,7 +279,7 @@ impl Talk {
             b"tools/list" => Sort::Tools,
             _ => Sort::Request,
         };
-        Ok(Read { sort, modern: true, ids: frame.id_bytes().into_iter().collect(), headers })
+        Ok(Read { sort, modern: true, ids: own_id(&frame), headers })
     }
 
     /// 2025-03-26 only; whether the session has them is for the service to say.
@@ -316,6 +316,12 @@ impl Talk {
         let call = *self.ids.get(frame.raw(Member::RequestId)?)?;
         self.calls.get(&call)?.modern.then_some(call)
     }
+}
+
+/// The id of a request in memory of its own: it is kept until the answer, which may take hours, and must not keep what the message was
+/// read into.
+fn own_id(frame: &Frame) -> Vec<Bytes> {
+    frame.id().map(Bytes::copy_from_slice).into_iter().collect()
 }
 
 /// Puts the id of the request into an error that names none, so that its client knows what failed. As it is if that cannot be.

@@ -10,7 +10,7 @@ pub use post::Desk;
 
 use crate::{Carriage, Conversation, Fronts, Opening, polite};
 use body::Events;
-use holdfast_edge::Body;
+use holdfast_edge::{Body, LongLived};
 use holdfast_mcp::errors::{McpError, Problem};
 use holdfast_seal::KeyRing;
 use http::{HeaderName, HeaderValue, Response, header};
@@ -72,6 +72,7 @@ impl Fronts {
             metrics.ends.get(holdfast_telemetry::metrics::Carrier::Sse).inc(end);
         }));
         let mut response = Response::new(Body::boxed(events));
+        response.extensions_mut().insert(LongLived);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

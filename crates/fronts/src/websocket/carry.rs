@@ -111,6 +111,18 @@ pub(super) async fn carry<T: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let (end, over) = tokio::join!(conversation.run(leave, grace), frames);
     let (end, close) = verdict(end, over);
+    // In a box: it takes no room in a conversation that goes on.
+    Box::pin(part(reader, writer, close, over)).await;
+    (end, life.0.into_inner().traffic)
+}
+
+/// The closing handshake.
+async fn part<T: AsyncRead + AsyncWrite + Unpin + Send>(
+    reader: Reader<T>,
+    mut writer: Writer<T>,
+    close: Option<(CloseCode, &'static str)>,
+    over: Over,
+) {
     if let Some((code, reason)) = close {
         // A close that cannot be queued stands behind another one.
         let _ = writer.feed(Message::Close(Close::new(code, reason))).await;
@@ -120,7 +132,6 @@ pub(super) async fn carry<T: AsyncRead + AsyncWrite + Unpin + Send>(
         // A client that does not play along is cut.
         let _ = reader.finish(CLOSING).await;
     }
-    (end, life.0.into_inner().traffic)
 }
 
 /// How it is counted, and what the close frame says.

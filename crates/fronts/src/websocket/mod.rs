@@ -72,15 +72,15 @@ impl Fronts {
         let pulse = Pulse { interval: ping_interval, write_timeout: opening.limits.write_timeout };
         let (drain, metrics) = (opening.connection.drain.clone(), Arc::clone(&self.metrics));
         let Upgrade { response, client } = upgrade;
+        let conversation = Conversation::new(opening);
         // It outlives the request; it ends by its own limits, or with its worker.
         drop(tokio::spawn(async move {
             let Ok(Ok(client)) = tokio::time::timeout(HANDSHAKE, client).await else {
                 return sequel.never_began();
             };
             let socket = Socket::new(TokioIo::new(client), Role::Server, limits);
-            let leave = async { polite(&drain, carriage.spread).await };
-            let (end, traffic) =
-                carry(Conversation::new(opening), socket, pulse, carriage.grace, leave).await;
+            let leave = polite(&drain, carriage.spread);
+            let (end, traffic) = carry(conversation, socket, pulse, carriage.grace, leave).await;
             metrics.ends.get(holdfast_telemetry::metrics::Carrier::WebSocket).inc(end);
             sequel.ended(end, traffic);
             drop(place);

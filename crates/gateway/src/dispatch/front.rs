@@ -6,7 +6,7 @@ use crate::runtime::{McpEntry, McpRoute, Route, Runtime};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use holdfast_apis::Tunnelled;
-use holdfast_edge::{Body, ConnectionInfo, RequestBody, RequestContext};
+use holdfast_edge::{Body, ConnectionInfo, RequestBody, RequestContext, unshared, unshared_value};
 use holdfast_fronts::websocket::{self, Sequel, Upgrade};
 use holdfast_fronts::{Carriage, Desk, MessageLimits, Opening, Service, Stream};
 use holdfast_mcp::errors::{McpError, Problem};
@@ -224,6 +224,7 @@ impl Reception<'_> {
             Err(error) => return refused(context, &error),
         };
         let id = context.id.header_value();
+        context.unshare();
         let sequel = Sequel::new(context, &self.entry.metrics);
         let ping_interval = self.runtime.config.mcp.websocket.ping_interval;
         let fronts = &self.gateway.fronts;
@@ -252,16 +253,17 @@ impl Reception<'_> {
         let target = Target {
             gateway: Arc::clone(self.gateway),
             server: self.front.server.clone(),
-            credential: Some(credential.collect()),
+            credential: Some(unshared(&credential.collect())),
             principal: context.principal.binding(),
         };
         // The record stays with the request.
-        let context = RequestContext { record: Box::new(AccessRecord::default()), ..context.clone() };
+        let mut context = RequestContext { record: Box::new(AccessRecord::default()), ..context.clone() };
+        context.unshare();
         Opening {
             service: Arc::new(target),
             context,
             connection: Arc::clone(self.connection),
-            host: host.unwrap_or_else(|| HeaderValue::from_static("localhost")),
+            host: host.map_or_else(|| HeaderValue::from_static("localhost"), |host| unshared_value(&host)),
             carrier,
             limits: mcp.conversations.clone(),
             messages: MessageLimits::new(mcp),

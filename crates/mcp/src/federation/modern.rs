@@ -47,7 +47,7 @@ pub(crate) async fn post(guest: Guest, federation: &Arc<Federation>, frame: Fram
     if method == b"server/discover" {
         return (Box::pin(discover(&guest, federation, &frame)).await, None);
     }
-    if frame.is("subscriptions/listen") {
+    if frame.is(modern::LISTEN) {
         return (Box::pin(listen::listen(&asker, &frame)).await, None);
     }
     match Box::pin(route(&asker, &frame)).await {

@@ -51,7 +51,7 @@ pub(crate) async fn get(guest: Guest, federation: &Arc<Federation>) -> Response<
         responses.into_iter().partition(|response| response.status() == StatusCode::OK);
     if !open.is_empty() {
         let bodies = open.into_iter().map(Response::into_body).collect();
-        return reply::events(Body::boxed(Streams(bodies)));
+        return reply::listening(Body::boxed(Streams(bodies)));
     }
     if !closed.is_empty() && closed.iter().all(|response| response.status() == StatusCode::METHOD_NOT_ALLOWED)
     {

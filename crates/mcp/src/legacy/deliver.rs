@@ -118,5 +118,6 @@ pub(crate) fn attach(
     let draining = ends_on_drain.then(|| Draining::new(&caller.drain));
     let body = EventBody::attach(stream, position, caller.shared.keep_alive, draining)?;
     caller.notes.lock().streaming = true;
-    Some(reply::events(Body::boxed(body)))
+    let body = Body::boxed(body);
+    Some(if ends_on_drain { reply::listening(body) } else { reply::events(body) })
 }

@@ -75,23 +75,25 @@ impl Pump {
         };
         let _gauge = OpenStream::new(&self.caller, kind);
         if let Some(log) = self.log.as_mut().filter(|log| log.listens())
-            && log.refresh().await == Written::Fenced
+            && Box::pin(log.refresh()).await == Written::Fenced
         {
-            return self.conclude(Stopped::Moved).await;
+            return Box::pin(self.conclude(Stopped::Moved)).await;
         }
         for event in &events {
             if let Err(Fenced) = self.append(event).await {
-                return self.conclude(Stopped::Moved).await;
+                return Box::pin(self.conclude(Stopped::Moved)).await;
             }
         }
-        let stopped = match self.answered_by(&events) {
+        let answered = self.answered_by(&events);
+        drop(events);
+        let stopped = match answered {
             Some(outcome) => {
                 let_end(source);
                 Stopped::Answered(outcome)
             }
             None => self.follow(source).await,
         };
-        self.conclude(stopped).await
+        Box::pin(self.conclude(stopped)).await
     }
 
     async fn follow(&mut self, mut source: Source) -> Stopped {
@@ -143,7 +145,7 @@ impl Pump {
                 () = poll_fn(|cx| quiet.poll(cx)) => {}
             }
             if let Some(log) = &mut self.log
-                && log.refresh().await == Written::Fenced
+                && Box::pin(log.refresh()).await == Written::Fenced
             {
                 return Err(Stopped::Moved);
             }
@@ -166,7 +168,7 @@ impl Pump {
         if let Some(log) = &mut self.log {
             let upstream = self.translator.last_upstream_id().cloned();
             let event = LoggedEvent { upstream, ends, event: frame.clone() };
-            if log.append(self.stream.next_sequence(), &event).await == Written::Fenced {
+            if Box::pin(log.append(self.stream.next_sequence(), &event)).await == Written::Fenced {
                 return Err(Fenced);
             }
         }
@@ -235,6 +237,8 @@ pub(crate) enum Ended {
 }
 
 fn end(caller: Arc<Caller>, stream: Arc<LiveStream>, carried: impl Future<Output = Ended> + Send + 'static) {
+    // Awaited inside of the task it would be there twice: as it came, and as it runs.
+    let carried = Box::pin(carried);
     tokio::spawn(async move {
         match carried.await {
             Ended::Suspended(resume) => stream.suspend(*resume),

@@ -50,12 +50,9 @@ pub(super) async fn relay(
             caller.notes.lock().streaming = true;
             let listening = answer.headers().contains_key(&PeerStream::LISTENING);
             let draining = listening.then(|| Draining::new(&caller.drain));
-            Some(reply::events(Body::boxed(Relayed {
-                body: answer.into_body(),
-                between: true,
-                draining,
-                done: false,
-            })))
+            let body = Relayed { body: answer.into_body(), between: true, draining, done: false };
+            let body = Body::boxed(body);
+            Some(if listening { reply::listening(body) } else { reply::events(body) })
         }
         Ok(_) => None,
         Err(error) => {

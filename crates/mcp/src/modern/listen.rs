@@ -65,6 +65,7 @@ pub(crate) async fn listen_all(parts: Vec<Wanted>) -> Response<Body> {
 
 fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<Response<Body>>> {
     let Wanted { caller, frame, uris } = part;
+    let frame = frame.unshared();
     if !matches!(frame.raw(Member::Notifications), Some([b'{', ..])) {
         let error = McpError::new(Problem::InvalidParams).detail("`params.notifications` must be an object");
         return Err(Box::new(refuse(&caller, &frame, &error)));
@@ -101,7 +102,7 @@ async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: mpsc::Receiver<
         one.caller.notes.lock().streaming = true;
         let ready = opening(&first);
         let body = ListenBody::new(subscriptions, ready, heard, followers, tallies);
-        return reply::events(Body::boxed(body));
+        return reply::listening(Body::boxed(body));
     }
     for tally in tallies {
         tally.end(McpOutcome::UpstreamError);

@@ -30,6 +30,9 @@ use std::sync::Arc;
 pub(crate) const REMOVED: [&[u8]; 5] =
     [b"initialize", b"ping", b"logging/setLevel", b"resources/subscribe", b"resources/unsubscribe"];
 
+/// The request whose answer is a stream that stays open.
+pub(crate) const LISTEN: &str = "subscriptions/listen";
+
 /// Answers a POST that holds one modern message. A client that goes away cancels it.
 pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if let Err(error) = headers::check_modern(&caller.headers, &frame, &Version::MODERN) {
@@ -44,7 +47,7 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if REMOVED.contains(&&*frame.method_bytes()) {
         return refuse(&caller, &frame, &McpError::new(Problem::MethodNotFound));
     }
-    if frame.is("subscriptions/listen") {
+    if frame.is(LISTEN) {
         return Box::pin(listen::listen(caller, frame)).await;
     }
     call(&caller, &frame).await

@@ -54,7 +54,8 @@ pub(super) struct Subscription {
 pub(super) async fn follow(subscription: Arc<Subscription>, endpoint: EndpointKey) {
     let mut pause = PAUSE_MIN;
     loop {
-        match open(&subscription, &endpoint).await {
+        // In a box: what it takes to open a stream is of no use while the stream is open.
+        match Box::pin(open(&subscription, &endpoint)).await {
             Opened::Stream(events, source) => {
                 pause = PAUSE_MIN;
                 if relay(&subscription, &endpoint, events, source).await.is_err() {
@@ -125,22 +126,28 @@ async fn relay(
     events: Vec<Event>,
     mut source: Source,
 ) -> Result<(), Gone> {
-    let mut events = events.into_iter();
-    loop {
-        let event = match events.next() {
-            Some(event) => event,
-            None => match source.next().await {
-                Ok(Some(event)) => event,
-                Ok(None) | Err(_) => return Ok(()),
-            },
-        };
-        // The endpoint ends the subscription on its own account; the client's goes on.
-        if event.answers(&subscription.id) {
+    for event in events {
+        if ended(subscription, endpoint, event).await? {
             return Ok(());
         }
-        let Some(said) = subscription.translate(endpoint, &event) else { continue };
+    }
+    while let Ok(Some(event)) = source.next().await {
+        if ended(subscription, endpoint, event).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Gives the client an event, unless the endpoint ends the subscription with it on its own account: the client's goes on.
+async fn ended(subscription: &Subscription, endpoint: &EndpointKey, event: Event) -> Result<bool, Gone> {
+    if event.answers(&subscription.id) {
+        return Ok(true);
+    }
+    if let Some(said) = subscription.translate(endpoint, &event) {
         subscription.said.send(said).await.map_err(|_| Gone)?;
     }
+    Ok(false)
 }
 
 impl Subscription {

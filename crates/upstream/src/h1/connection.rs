@@ -292,7 +292,12 @@ impl Inner {
                 Piece::End => return Poll::Ready(None),
                 Piece::More => {}
             }
-            if ready!(self.poll_fill(cx))? == 0 {
+            let filled = self.poll_fill(cx);
+            if filled.is_pending() && self.body.left() == 0 {
+                self.read.wait();
+                self.out.wait();
+            }
+            if ready!(filled)? == 0 {
                 self.body.closed()?;
             }
         }

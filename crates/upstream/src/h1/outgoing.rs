@@ -155,6 +155,14 @@ impl Outgoing {
         }
     }
 
+    /// Everything is sent, and what is waited for may take long.
+    pub(super) fn wait(&mut self) {
+        if self.is_empty() {
+            self.wire = Vec::new();
+            self.written = 0;
+        }
+    }
+
     fn restart(&mut self) {
         self.wire.clear();
         self.written = 0;

@@ -60,6 +60,13 @@ impl ReadBuffer {
         }
     }
 
+    /// Nothing came. A stream that says little holds no buffer while it is quiet; where much comes, it would only be asked for again.
+    pub(super) fn wait(&mut self) {
+        if self.bytes.is_empty() && self.next == READ_MIN {
+            self.bytes = BytesMut::new();
+        }
+    }
+
     /// The connection will be idle.
     pub(super) fn rest(&mut self) {
         self.next = READ_MIN;
@@ -97,6 +104,23 @@ mod tests {
         let mut buffer = ReadBuffer::new();
         buffer.make_room(u64::MAX);
         assert!((READ_LARGE..=READ_MAX).contains(&buffer.room()));
+    }
+
+    #[test]
+    fn a_quiet_stream_holds_nothing_and_one_that_is_not_keeps_its_buffer() {
+        let mut buffer = ReadBuffer::new();
+        buffer.make_room(0);
+        buffer.bytes.extend_from_slice(b"half");
+        buffer.wait();
+        assert!(buffer.bytes.capacity() >= READ_MIN && buffer.bytes == b"half"[..]);
+        buffer.bytes.clear();
+        buffer.wait();
+        assert_eq!(buffer.bytes.capacity(), 0);
+        buffer.make_room(0);
+        let room = buffer.room();
+        buffer.was_read(room, room);
+        buffer.wait();
+        assert!(buffer.bytes.capacity() >= READ_MIN);
     }
 
     #[test]
