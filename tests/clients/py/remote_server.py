@@ -1,4 +1,6 @@
-"""A server of any Python SDK over HTTP+SSE (`/sse`) or WebSocket (`/ws`). Usage: remote_server.py sse|ws
+"""A server of any Python SDK over Streamable HTTP (`/mcp`), HTTP+SSE (`/sse`) or WebSocket (`/ws`).
+
+Usage: remote_server.py http|sse|ws
 
 Says its port on standard output.
 """
@@ -39,7 +41,7 @@ def web_socket() -> Any:
 async def main(transport: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     print("port", listener.getsockname()[1], flush=True)
-    served = web_socket() if transport == "ws" else app.sse_app()
+    served = {"ws": web_socket, "sse": app.sse_app, "http": lambda: app.streamable_http_app()}[transport]()
     await uvicorn.Server(uvicorn.Config(served, log_level="warning")).serve(sockets=[listener])
 
 

@@ -16,11 +16,45 @@ const EVENT_EXTRA: usize = 4096;
 /// Bytes before the event that names the address.
 const PREFACE_MAX: usize = 64 * 1024;
 
+/// Opens a link. An event stream that ends before it has named an address is asked for once more, elsewhere if there is somewhere:
+/// nothing was sent over it.
 pub(super) async fn open(
     remote: &Remote,
     upstream: &Arc<Upstream>,
-    dial: Dial,
+    mut dial: Dial,
 ) -> Result<Carried, CallError> {
+    match open_once(remote, upstream, dial.clone()).await {
+        Err(Unopened::Ended(endpoint)) => {
+            dial.avoid.push(endpoint);
+            open_once(remote, upstream, dial).await.map_err(Unopened::into_error)
+        }
+        opened => opened.map_err(Unopened::into_error),
+    }
+}
+
+/// Why there is no link.
+enum Unopened {
+    Call(CallError),
+    /// The stream of this endpoint ended at its beginning.
+    Ended(EndpointKey),
+}
+
+impl Unopened {
+    fn into_error(self) -> CallError {
+        match self {
+            Self::Call(error) => error,
+            Self::Ended(endpoint) => no_link(&endpoint, "ended before it named an address to post to".into()),
+        }
+    }
+}
+
+impl From<CallError> for Unopened {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+async fn open_once(remote: &Remote, upstream: &Arc<Upstream>, dial: Dial) -> Result<Carried, Unopened> {
     let until = dial.until;
     let mut call = remote.dial(dial, Target::Base);
     call.headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -30,13 +64,17 @@ pub(super) async fn open(
     let status = reply.response.status();
     if status != http::StatusCode::OK || !reply.event_stream {
         let why = format!("answered {status}, and not with an event stream");
-        return Err(no_link(&endpoint, why.into()));
+        return Err(no_link(&endpoint, why.into()).into());
     }
     let mut stream = Stream {
         body: reply.response.into_body(),
         parser: Parser::new(remote.message_max.saturating_add(EVENT_EXTRA)),
     };
-    let address = stream.address(&endpoint, until).await.map_err(|why| no_link(&endpoint, why))?;
+    let address = match stream.address(&endpoint, until).await {
+        Ok(Some(address)) => address,
+        Ok(None) => return Err(Unopened::Ended(endpoint)),
+        Err(why) => return Err(no_link(&endpoint, why).into()),
+    };
     let posts = Posts::new(remote, Arc::clone(upstream), (endpoint.clone(), address));
     Ok(Carried {
         sink: Box::new(posts),
@@ -53,14 +91,23 @@ struct Stream {
 }
 
 impl Stream {
-    /// "the server MUST send an `endpoint` event containing a URI for the client to use for sending messages".
-    async fn address(&mut self, endpoint: &EndpointKey, until: Instant) -> Result<PathAndQuery, BoxError> {
+    /// "the server MUST send an `endpoint` event containing a URI for the client to use for sending messages". `None` if the stream ends
+    /// before that.
+    async fn address(
+        &mut self,
+        endpoint: &EndpointKey,
+        until: Instant,
+    ) -> Result<Option<PathAndQuery>, BoxError> {
         let first = tokio::time::timeout(left(until), self.event(PREFACE_MAX)).await;
-        let event = first.map_err(|_| "named no address to post to in time")??;
-        let event = event.ok_or("ended before it named an address to post to")?;
+        let event = match first.map_err(|_| "named no address to post to in time")? {
+            Ok(Some(event)) => event,
+            Ok(None) | Err(StreamError::Broken(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let data = event.data().filter(|_| event.name().is_some_and(|name| name == "endpoint"));
         let uri = data.ok_or("began with another event than `endpoint`")?;
-        address(endpoint, std::str::from_utf8(uri).map_err(|_| "named an address that is no UTF-8")?)
+        let uri = std::str::from_utf8(uri).map_err(|_| "named an address that is no UTF-8")?;
+        address(endpoint, uri).map(Some)
     }
 
     /// The next event with data. Cancel safe: what was read stays.

@@ -3,28 +3,23 @@
 
 use super::refuse;
 use crate::{
-    caller::{Caller, Tally},
+    caller::Caller,
     era::Version,
-    errors::McpError,
-    frame::{Frame, Kind, Member, quote},
-    reply,
+    errors::{McpError, Problem},
+    frame::{Frame, Kind, Member},
 };
 use holdfast_edge::Body;
-use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
-use http::{Response, StatusCode};
+use http::Response;
 
-/// `server/discover` lists the handshake versions; everything else is -32022 with the same list.
+/// `server/discover` is a method that is not there, as at any server of that age: every client that knows of one then sends
+/// `initialize` (rmcp takes neither a list of old versions nor -32022 for a reason to). Everything else is -32022 with the versions.
 pub(crate) fn answer(caller: &Caller, frame: &Frame) -> Response<Body> {
-    let supported = || Version::LEGACY.iter().map(|version| version.as_str());
     if frame.kind() == Kind::Request && frame.is("server/discover") {
-        let versions = supported().map(quote).collect::<Vec<_>>().join(",");
-        let id = std::str::from_utf8(frame.id().unwrap_or(b"null")).unwrap_or("null");
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":[{versions}],"capabilities":{{}},"ttlMs":0,"cacheScope":"private"}}}}"#
-        );
-        Tally::new(&caller.server, frame, MappedEra::Modern).end(McpOutcome::Ok);
-        return reply::json(StatusCode::OK, body.into());
+        let error = McpError::new(Problem::MethodNotFound);
+        let why = "this server speaks versions with a handshake only; send `initialize`";
+        return refuse(caller, frame, &error.detail(why));
     }
+    let supported = Version::LEGACY.iter().map(|version| version.as_str());
     let requested = frame.text(Member::MetaProtocolVersion).unwrap_or_default();
-    refuse(caller, frame, &McpError::unsupported_version(supported(), &requested))
+    refuse(caller, frame, &McpError::unsupported_version(supported, &requested))
 }
