@@ -103,7 +103,10 @@ pub struct Command {
 
 /// Links to a server, and what may wait on one.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_field_names, reason = "fields are named as the keys are, and those stand beside others")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are named as the keys are, and those stand beside others"
+)]
 pub struct Links {
     /// Modern requests of everybody go over the same links. Default false: each principal has its own.
     pub shared: bool,
