@@ -119,7 +119,7 @@ impl Links {
             return Some(Arc::clone(old));
         }
         let metrics = Arc::new(LinkMetrics::new(parts.registry, &server.name));
-        let endpoint = EndpointKey::from(&*format!("stdio:{}@{}", server.name, parts.replica));
+        let endpoint = process_key(&server.name, parts.replica);
         let carrier = Stdio::new(&server.name, endpoint, command, parts.message_max, &metrics);
         let room = Room {
             all: (command.max_processes, Limit::Processes),
@@ -230,6 +230,20 @@ impl Links {
         session_id::replica(session).filter(|replica| *replica != self.replica)
     }
 
+    /// The endpoint that processes at a replica are bound by: what was sealed for one leads back to its replica. `None` for endpoints,
+    /// which every replica reaches.
+    pub fn process_at(&self, replica: ReplicaId) -> Option<EndpointKey> {
+        matches!(self.carrier, Kind::Program(_)).then(|| process_key(&self.name, replica))
+    }
+
+    /// The other replica whose processes an endpoint stands for.
+    pub fn runner(&self, endpoint: &EndpointKey) -> Option<ReplicaId> {
+        let (_, replica) = endpoint.as_str().rsplit_once('@')?;
+        let replica = u64::from_str_radix(replica, 16).ok().map(ReplicaId)?;
+        let other = replica != self.replica && self.process_at(replica).as_ref() == Some(endpoint);
+        other.then_some(replica)
+    }
+
     /// A picture of this moment.
     pub fn view(&self) -> LinksView {
         let now = clock::now();
@@ -310,6 +324,10 @@ impl std::fmt::Debug for Links {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Links").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+fn process_key(server: &str, replica: ReplicaId) -> EndpointKey {
+    EndpointKey::from(&*format!("stdio:{server}@{replica}"))
 }
 
 async fn sweep(links: Weak<Links>, idle: Duration) {

@@ -2,5 +2,6 @@
 
 mod ends;
 mod faults;
+mod replicas;
 mod sdks;
 mod site;

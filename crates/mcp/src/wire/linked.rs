@@ -9,9 +9,9 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_links::{LinkCall, Links};
-use holdfast_peers::{Ask, Asked, BoxedBody, PeerError, ReplicaId};
+use holdfast_peers::{Ask, Asked, BoxedBody, PeerError, Peers, ReplicaId};
 use holdfast_resilience::Sent;
-use holdfast_upstream::{CallError, Limit};
+use holdfast_upstream::{CallError, EndpointKey, Limit};
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use std::sync::Arc;
@@ -38,11 +38,20 @@ impl Linked {
         &self.links
     }
 
+    /// Where processes at other replicas are bound to.
+    pub(super) fn elsewhere(&self) -> Vec<EndpointKey> {
+        let peers = self.state.peers().map(Peers::view).unwrap_or_default();
+        peers.iter().filter_map(|peer| self.links.process_at(peer.replica?)).collect()
+    }
+
     pub(super) async fn send(&self, out: Outgoing) -> Result<WireReply, CallError> {
         let session = out.headers.get(SESSION).map(|id| id.to_str().unwrap_or_default());
-        if let Some(id) = session
-            && let Some(owner) = self.links.holder(id)
-            && let Some(answer) = self.ask(owner, id, &out).await
+        let owner = match session {
+            Some(id) => self.links.holder(id),
+            None => out.pin.as_ref().and_then(|pin| self.links.runner(pin)),
+        };
+        if let Some(owner) = owner
+            && let Some(answer) = self.ask(owner, session, &out).await
         {
             return answer;
         }
@@ -60,18 +69,22 @@ impl Linked {
         Ok(WireReply { response, endpoint: reply.endpoint, attempts: 1 })
     }
 
-    /// Asks the replica that holds the link of a session. `None` if there is no such replica any more: the session is gone with it.
+    /// Asks the replica that holds the link of a session, or runs the process that a request is bound to. `None` if there is no such
+    /// replica any more: session and process are gone with it.
     async fn ask(
         &self,
         owner: ReplicaId,
-        session: &str,
+        session: Option<&str>,
         out: &Outgoing,
     ) -> Option<Result<WireReply, CallError>> {
         let peers = self.state.peers().filter(|peers| peers.lives(owner))?;
-        let endpoint = self.links.session_endpoint();
+        let endpoint = match (&out.pin, session) {
+            (Some(process), None) => process,
+            _ => self.links.session_endpoint(),
+        };
         let link = PeerLink {
             server: self.links.name().into(),
-            session: session.into(),
+            session: session.map(Into::into),
             method: out.method.clone(),
         };
         // Whoever ends a session because its time is over does not know its principal.
@@ -105,13 +118,13 @@ impl Linked {
     }
 }
 
-/// Answers another replica whose client has a session here. `None` for what is nothing of this kind, or not here.
+/// Answers another replica whose client has a session or a process here. `None` for what is nothing of this kind, or not here.
 pub(crate) async fn answer(state: &McpState, asked: &Asked) -> Option<Response<BoxedBody>> {
     let link = PeerLink::read(asked)?;
     let links = state.links.get(&link.server)?;
     let call = LinkCall {
         method: link.method,
-        session: Some(&link.session),
+        session: link.session.as_deref(),
         body: asked.body.clone(),
         principal: Some(asked.principal).filter(|principal| *principal != [0; 32]),
         pin: None,

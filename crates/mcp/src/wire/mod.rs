@@ -87,6 +87,7 @@ impl Wire {
         let mut all = self.endpoints();
         if let Self::Linked(linked) = self {
             all.push(linked.links().session_endpoint().clone());
+            all.extend(linked.elsewhere());
         }
         all
     }

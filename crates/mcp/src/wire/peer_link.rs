@@ -11,8 +11,8 @@ const KIND: &str = "link";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerLink {
     pub(crate) server: Box<str>,
-    /// `Mcp-Session-Id` of the link.
-    pub(crate) session: Box<str>,
+    /// `Mcp-Session-Id` of the link. None: the link that the caller's requests without a session go over.
+    pub(crate) session: Option<Box<str>>,
     pub(crate) method: Method,
 }
 
@@ -24,7 +24,8 @@ impl PeerLink {
 
     /// The thing, to be sealed.
     pub(crate) fn handle(&self, owner: ReplicaId) -> Handle {
-        let id = format!("{} {} {}", self.method, self.server, self.session);
+        let session = self.session.as_deref().unwrap_or_default();
+        let id = format!("{} {} {session}", self.method, self.server);
         Handle::new(owner, KIND, id.as_bytes())
     }
 
@@ -40,7 +41,9 @@ impl PeerLink {
             "DELETE" => Method::DELETE,
             _ => return None,
         };
-        Some(Self { method, server: words.next()?.into(), session: words.next()?.into() })
+        let (server, session) = (words.next()?.into(), words.next()?);
+        let session = (!session.is_empty()).then(|| session.into());
+        Some(Self { server, session, method })
     }
 }
 
@@ -87,9 +90,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_link_is_read_as_it_was_named(server in "[a-z0-9_-]{1,64}", session in "[!-~]{1,80}", way in 0..3_usize) {
+        fn a_link_is_read_as_it_was_named(server in "[a-z0-9_-]{1,64}", session in prop::option::of("[!-~]{1,80}"), way in 0..3_usize) {
             let method = [Method::POST, Method::GET, Method::DELETE][way].clone();
-            let named = PeerLink { server: server.into(), session: session.into(), method };
+            let named = PeerLink { server: server.into(), session: session.map(Into::into), method };
             let handle = named.handle(ReplicaId(2));
             prop_assert_eq!(PeerLink::read(&asked(&handle.kind, &handle.id)), Some(named));
         }
