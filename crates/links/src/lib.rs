@@ -7,7 +7,6 @@
 mod body;
 mod carrier;
 mod carry;
-mod ids;
 mod link;
 mod links;
 mod opening;

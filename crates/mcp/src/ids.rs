@@ -74,7 +74,7 @@ pub fn unwrap(wrapped: &[u8]) -> Option<Wrapped> {
     }
     let epoch = Epoch(number.parse().ok()?);
     let original = match rest.split_first_chunk::<2>()? {
-        (b"n.", digits) if is_integer(digits) => Bytes::copy_from_slice(digits),
+        (b"n.", digits) if is_number(digits) => Bytes::copy_from_slice(digits),
         (b"s.", inside) => {
             let mut text = Vec::with_capacity(inside.len() + 2);
             text.push(b'"');
@@ -87,10 +87,11 @@ pub fn unwrap(wrapped: &[u8]) -> Option<Wrapped> {
     Some(Wrapped { epoch, original })
 }
 
-/// A JSON number without blanks; fractions and exponents are allowed because progress tokens may have them.
-fn is_integer(digits: &[u8]) -> bool {
-    digits.first().is_some_and(|first| *first == b'-' || first.is_ascii_digit())
-        && serde_json::from_slice::<serde_json::Number>(digits).is_ok()
+/// A JSON number without blanks, of any length; fractions and exponents are allowed because progress tokens may have them.
+fn is_number(digits: &[u8]) -> bool {
+    let ends = [digits.first(), digits.last()];
+    ends.iter().all(|end| end.is_some_and(|byte| *byte == b'-' || byte.is_ascii_digit()))
+        && serde_json::from_slice::<serde::de::IgnoredAny>(digits).is_ok()
 }
 
 #[cfg(test)]
@@ -138,6 +139,12 @@ mod tests {
                 prop_assert_eq!(&wrap(back.epoch, &back.original)[..], raw.as_bytes());
             }
         }
+    }
+
+    #[test]
+    fn an_integer_that_no_double_holds_comes_back() {
+        let original = "9".repeat(400);
+        assert_eq!(unwrap(&wrap(Epoch(1), original.as_bytes())).unwrap().original, original);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Answers of endpoints, as they arrive: whole bodies within a limit, event streams event by event.
 
 use crate::{
-    frame::{Frame, Limits, MAX_DEPTH, unquote},
+    frame::{Frame, IdKey, Limits, MAX_DEPTH},
     sse::{self, Parser},
     state::{NoRoom, Pieces, Room},
     wire::WireBody,
@@ -115,9 +115,9 @@ impl Event {
     }
 }
 
-/// Equal ids, whatever way their strings are escaped.
+/// Equal ids, whatever way they are written.
 fn same_id(one: &[u8], other: &[u8]) -> bool {
-    one == other || unquote(one).is_some_and(|one| unquote(other).is_some_and(|other| one == other))
+    one == other || IdKey::of(one) == IdKey::of(other)
 }
 
 /// An event stream of a server. Reading it is what lets the server go on: nothing is read ahead.

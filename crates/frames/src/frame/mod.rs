@@ -8,6 +8,7 @@
 //! differ by case only) of members that route, arrays where one message is expected, `id: null`.
 
 mod fault;
+mod id_key;
 mod member;
 mod parse;
 mod places;
@@ -21,6 +22,7 @@ mod tests_fidelity;
 mod tests_parse;
 
 pub use fault::{FrameError, FrameFault};
+pub use id_key::IdKey;
 pub use member::Member;
 pub use places::{Place, Ranges};
 pub use scan::MAX_DEPTH;

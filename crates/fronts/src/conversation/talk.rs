@@ -12,14 +12,14 @@ use super::mirror::{self, Schemas};
 use bytes::Bytes;
 use holdfast_frames::{
     batch::{self, Batch},
-    frame::{self, Frame, Kind, Member},
+    frame::{self, Frame, IdKey, Kind, Member},
 };
 use holdfast_mcp::{
     era::Version,
     headers::{PROTOCOL_VERSION, SESSION_ID},
 };
 use http::{HeaderMap, HeaderValue};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What one conversation may hold.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,8 @@ pub(crate) struct Talk {
     session: Option<HeaderValue>,
     version: Option<HeaderValue>,
     calls: HashMap<CallId, Call>,
-    ids: HashMap<Bytes, CallId>,
+    /// By value: a server may write an id in another way than its client.
+    ids: HashMap<IdKey, CallId>,
     bytes: usize,
     next: u64,
     schemas: Schemas,
@@ -153,7 +154,7 @@ impl Talk {
         let call = CallId(self.next);
         self.next += 1;
         for id in &read.ids {
-            self.ids.insert(id.clone(), call);
+            self.ids.insert(IdKey::of(id), call);
         }
         let bytes = if read.ids.is_empty() { 0 } else { message.len() };
         self.bytes += bytes;
@@ -178,9 +179,10 @@ impl Talk {
         if !message.is_response() {
             return true;
         }
-        let Some(call) = message.id().and_then(|id| self.ids.remove(id)) else { return false };
+        let Some(key) = message.id().map(IdKey::of) else { return false };
+        let Some(call) = self.ids.remove(&key) else { return false };
         let Some(call) = self.calls.get_mut(&call) else { return false };
-        call.awaiting.retain(|id| Some(&id[..]) != message.id());
+        call.awaiting.retain(|id| IdKey::of(id) != key);
         match call.sort {
             Sort::Initialize => {
                 let agreed = message.text(Member::ProtocolVersion);
@@ -217,7 +219,7 @@ impl Talk {
         let Some(ended) = self.calls.remove(&call) else { return Vec::new() };
         self.bytes -= ended.bytes;
         for id in &ended.awaiting {
-            self.ids.remove(id);
+            self.ids.remove(&IdKey::of(id));
         }
         ended.awaiting
     }
@@ -226,8 +228,9 @@ impl Talk {
         if read.ids.is_empty() {
             return None;
         }
-        let twice = |at: usize, id: &Bytes| self.ids.contains_key(id) || read.ids[..at].contains(id);
-        if read.ids.iter().enumerate().any(|(at, id)| twice(at, id)) {
+        let mut own = HashSet::new();
+        let mut keys = read.ids.iter().map(|id| IdKey::of(id));
+        if keys.any(|key| self.ids.contains_key(&key) || !own.insert(key)) {
             return Some(Refused::IdInUse);
         }
         if self.ids.len() + read.ids.len() > self.limits.requests {
@@ -313,7 +316,7 @@ impl Talk {
         if !frame.is("notifications/cancelled") {
             return None;
         }
-        let call = *self.ids.get(frame.raw(Member::RequestId)?)?;
+        let call = *self.ids.get(&IdKey::of(frame.raw(Member::RequestId)?))?;
         self.calls.get(&call)?.modern.then_some(call)
     }
 }

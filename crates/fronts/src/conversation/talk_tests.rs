@@ -146,6 +146,18 @@ fn large_requests_count_by_their_bytes_and_one_is_always_let_in() {
 }
 
 #[test]
+fn an_answer_is_known_however_its_id_is_written() {
+    let mut talk = open();
+    for (asked, answered) in [(r#""é/""#, r#""\u00e9\/""#), ("7", "7.0"), (r#""\ud83d""#, r#""\ud83d""#)] {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":"m"}}"#);
+        let (call, ..) = posted(talk.take(&bytes(&request)));
+        let answer = frame(&format!(r#"{{"jsonrpc":"2.0","id":{answered},"result":{{}}}}"#));
+        assert!(talk.pass(&answer) && !talk.pass(&answer), "{answered} answers {asked} once");
+        assert!(talk.end(call).is_empty());
+    }
+}
+
+#[test]
 fn an_error_without_an_id_gets_that_of_the_request() {
     let error = bytes(r#"{"jsonrpc":"2.0","error":{"code":-31032,"message":"no"}}"#);
     let named = Frame::parse(with_id(&error, br#""a""#), &LIMITS.message).unwrap();

@@ -1,8 +1,8 @@
 //! The requests of one link.
 
 use super::names::{Name, Owner};
-use crate::ids::IdKey;
 use bytes::Bytes;
+use holdfast_frames::frame::IdKey;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a request waits for.

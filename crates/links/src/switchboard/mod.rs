@@ -18,10 +18,9 @@ mod tests;
 #[cfg(test)]
 mod tests_random;
 
-use crate::ids::IdKey;
 use bytes::Bytes;
 use entry::{Entry, Phase, Requests};
-use holdfast_frames::frame::{Frame, Kind, Member};
+use holdfast_frames::frame::{Frame, IdKey, Kind, Member};
 use holdfast_telemetry::metrics::LinkDrop;
 pub(crate) use names::{Name, Owner};
 use std::collections::VecDeque;

@@ -17,6 +17,6 @@ impl Name {
 
     /// Whether raw JSON is this name.
     pub(crate) fn is(self, raw: &[u8]) -> bool {
-        crate::ids::IdKey::of(raw).whole() == Some(self.0)
+        holdfast_frames::frame::IdKey::of(raw).whole() == Some(self.0)
     }
 }

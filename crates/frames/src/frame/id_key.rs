@@ -1,14 +1,14 @@
 //! Ids and progress tokens by value: `1`, `1.0` and `1e0` are one number, `"a"` and `"\u0061"` one string.
 
+use super::unquote;
 use bytes::Bytes;
-use holdfast_frames::frame::unquote;
 
 /// Integers up to here are exact in every JSON reader.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A JSON string or number as a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum IdKey {
+pub enum IdKey {
     /// Its characters.
     Text(Box<str>),
     /// Its digits, in one form where the value is a small whole number, else as written.
@@ -19,7 +19,7 @@ pub(crate) enum IdKey {
 
 impl IdKey {
     /// The key of raw JSON.
-    pub(crate) fn of(raw: &[u8]) -> Self {
+    pub fn of(raw: &[u8]) -> Self {
         let other = || Self::Other(Bytes::copy_from_slice(raw));
         match raw.first() {
             Some(b'"') => unquote(raw).map_or_else(other, |text| Self::Text(text.into())),
@@ -32,7 +32,7 @@ impl IdKey {
     }
 
     /// The whole number it is, if it is one.
-    pub(crate) fn whole(&self) -> Option<u64> {
+    pub fn whole(&self) -> Option<u64> {
         match self {
             Self::Number(digits) => digits.parse().ok(),
             Self::Text(_) | Self::Other(_) => None,
