@@ -38,6 +38,8 @@ pub(crate) struct Caller {
     pub(crate) principal: [u8; 32],
     /// The client's request headers.
     pub(crate) headers: HeaderMap,
+    /// They were made from the body of its message.
+    pub(crate) mirrored: bool,
     pub(crate) id: RequestId,
     pub(crate) trace: TraceContext,
     /// Until the answer of a request.
@@ -59,6 +61,23 @@ pub(crate) struct Notes {
 }
 
 impl Caller {
+    /// The same caller, as if its client had sent `headers`.
+    pub(crate) fn with_headers(&self, headers: HeaderMap) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            server: Arc::clone(&self.server),
+            principal: self.principal,
+            headers,
+            mirrored: self.mirrored,
+            id: self.id,
+            trace: self.trace,
+            until: self.until,
+            drain: self.drain.clone(),
+            notes: Mutex::default(),
+            using: OnceLock::new(),
+        }
+    }
+
     /// A POST of `body` with the headers that every message has. It goes anywhere until it is pinned.
     pub(crate) fn message(&self, body: Bytes, safety: Safety) -> Outgoing {
         let mut headers = self.base();

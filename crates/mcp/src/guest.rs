@@ -18,6 +18,8 @@ pub(crate) struct Guest {
     pub(crate) principal: [u8; 32],
     /// The client's request headers.
     pub(crate) headers: HeaderMap,
+    /// They were made from the body of its message.
+    pub(crate) mirrored: bool,
     pub(crate) id: RequestId,
     pub(crate) trace: TraceContext,
     pub(crate) drain: DrainHandle,
@@ -34,6 +36,7 @@ impl Guest {
             id: self.id,
             trace: self.trace,
             headers: self.headers,
+            mirrored: self.mirrored,
             drain: self.drain,
             notes: Mutex::new(Notes::default()),
             using: OnceLock::new(),
@@ -46,6 +49,7 @@ impl Guest {
             shared: Arc::clone(&self.shared),
             principal: self.principal,
             headers,
+            mirrored: self.mirrored,
             id: self.id,
             trace: self.trace,
             drain: self.drain.clone(),

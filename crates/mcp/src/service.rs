@@ -9,7 +9,7 @@ use crate::{
     federation::{self, Federation, Names, Patience},
     frame::{Frame, FrameError, Kind, Limits, Member},
     guest::Guest,
-    headers,
+    headers::{self, Mirrored},
     legacy::{self, Reach},
     modern,
     origin::OriginPolicy,
@@ -162,7 +162,8 @@ impl McpService {
         let response = if parts.method == Method::OPTIONS {
             preflight(&parts.headers)
         } else {
-            let guest = self.guest(ctx, kept(&parts.method, parts.headers), &connection.drain);
+            let mirrored = Mirrored::is_in(&parts.extensions);
+            let guest = self.guest(ctx, kept(&parts.method, parts.headers), mirrored, &connection.drain);
             let caller = guest.into_caller(server);
             let response = self.route(ctx, &caller, &parts.method, body).await;
             note(ctx, &caller, response.status());
@@ -192,7 +193,8 @@ impl McpService {
         if parts.method == Method::OPTIONS {
             return with_cors(preflight(&parts.headers), origin);
         }
-        let guest = self.guest(ctx, kept(&parts.method, parts.headers), &connection.drain);
+        let mirrored = Mirrored::is_in(&parts.extensions);
+        let guest = self.guest(ctx, kept(&parts.method, parts.headers), mirrored, &connection.drain);
         let version = guest.headers.get(&headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
         // 2026-07-28 "Earlier Streamable HTTP Revisions": GET and DELETE get 405.
         let stateless = version.and_then(Version::parse).is_some_and(Version::is_modern);
@@ -291,13 +293,14 @@ impl McpService {
         Frame::parse(bytes, limits).map(Message::One).map_err(|error| (error.to_mcp(), error.id))
     }
 
-    fn guest(&self, ctx: &RequestContext, headers: HeaderMap, drain: &DrainHandle) -> Guest {
+    fn guest(&self, ctx: &RequestContext, headers: HeaderMap, mirrored: bool, drain: &DrainHandle) -> Guest {
         Guest {
             shared: Arc::clone(&self.shared),
             principal: ctx.principal.binding(),
             id: ctx.id,
             trace: ctx.trace,
             headers,
+            mirrored,
             drain: drain.clone(),
         }
     }

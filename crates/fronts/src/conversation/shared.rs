@@ -9,6 +9,7 @@ use bytes::Bytes;
 use holdfast_config as config;
 use holdfast_edge::{Body, ConnectionInfo, RequestContext, RequestId};
 use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH};
+use holdfast_mcp::headers::Mirrored;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::metrics::{Carrier, FrontMetrics, MessageRefusal};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -114,6 +115,7 @@ impl Shared {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.headers_mut() = headers;
+        request.extensions_mut().insert(Mirrored);
         let mut context = self.context();
         self.opening.service.answer(&mut context, request, &self.opening.connection).await
     }

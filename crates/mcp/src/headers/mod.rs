@@ -37,6 +37,17 @@ const ACCEPT_BOTH: &str = "application/json, text/event-stream";
 /// What that covers.
 const BOTH: [&str; 2] = ["application/json", "text/event-stream"];
 
+/// Marks a request whose headers were made from its body, because its client's transport has none: an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirrored;
+
+impl Mirrored {
+    /// Whether a request is marked.
+    pub(crate) fn is_in(extensions: &http::Extensions) -> bool {
+        extensions.get::<Self>().is_some()
+    }
+}
+
 /// Longest header value that is quoted in an error.
 const QUOTED_BYTES_MAX: usize = 80;
 

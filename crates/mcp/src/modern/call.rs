@@ -4,7 +4,7 @@ use super::{
     body::{CallBody, Ending, write},
     forward_headers,
     handles::{self, Rewrite, declares_tasks, tasks_not_declared},
-    refuse,
+    mirrored, refuse,
 };
 use crate::{
     caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
@@ -33,6 +33,9 @@ struct Prepared {
 
 /// Answers a modern request. Dropping the future cancels it at its endpoint.
 pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> {
+    if let Err(error) = mirrored::check(caller, frame).await {
+        return refuse(caller, frame, &error);
+    }
     let prepared = match prepare(caller, frame) {
         Ok(prepared) => prepared,
         Err(Unfit::Error(error)) => return refuse(caller, frame, &error),
@@ -166,6 +169,7 @@ fn deliver(
         if caller.server.trust_hints && frame.is("tools/list") {
             caller.shared.state.hints.learn(&caller.server.name, response);
         }
+        mirrored::learn(caller, frame, response);
         tally.end(verdict(response));
         return whole(caller, frame, &answer, &rewrite)
             .unwrap_or_else(|error| reply::error(&error, frame.id()));

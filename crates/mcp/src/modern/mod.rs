@@ -7,6 +7,7 @@ mod handles;
 mod listen;
 mod listen_body;
 mod merge;
+mod mirrored;
 mod subscription;
 
 pub(crate) use call::{call, fetch};

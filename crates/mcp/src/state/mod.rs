@@ -9,6 +9,7 @@ mod journal;
 mod knowledge;
 mod local_links;
 mod notes;
+mod params;
 mod peer_stream;
 mod revoked;
 pub(crate) mod streams;
@@ -21,6 +22,7 @@ pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
 pub(crate) use local_links::LocalLinks;
 pub(crate) use notes::{Note, USES_MAX, Used};
+pub(crate) use params::{Annotated, Params, is_whole, read as read_params};
 pub(crate) use peer_stream::PeerStream;
 pub(crate) use revoked::{Full, Revoked};
 pub(crate) use uses::{Use, Uses};
@@ -52,6 +54,7 @@ pub struct McpState {
     pub(crate) streams: Streams,
     pub(crate) knowledge: Knowledge,
     pub(crate) hints: Hints,
+    pub(crate) params: Params,
     pub(crate) answers: Arc<Answers>,
     /// What members of the merged endpoint last listed.
     pub(crate) shelf: Arc<Shelf>,
@@ -114,6 +117,7 @@ impl McpState {
             streams: Streams::new(limits, sessions.stream_bytes_total.as_usize()),
             knowledge: Knowledge::default(),
             hints: Hints::default(),
+            params: Params::default(),
             answers: Arc::default(),
             shelf: Arc::new(Shelf::new(SHELF_BYTES)),
             moving: ServerTurns::default(),
