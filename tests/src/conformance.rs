@@ -81,6 +81,14 @@ impl Run {
         self.checks.keys().map(|(scenario, _)| scenario.as_str()).collect()
     }
 
+    /// The checks of one scenario alone.
+    #[must_use]
+    pub fn of_scenario(&self, scenario: &str) -> Self {
+        let of = |entry: &(&(String, String), &Vec<Verdict>)| entry.0.0 == scenario;
+        let checks = self.checks.iter().filter(of).map(|(name, verdicts)| (name.clone(), verdicts.clone()));
+        Self { checks: checks.collect() }
+    }
+
     /// Passed, failed and other checks of one scenario, for a table.
     pub fn cell(&self, scenario: &str) -> String {
         let of = |status: &str| self.of(scenario).filter(|verdict| verdict.status == status).count();

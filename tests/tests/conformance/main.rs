@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stdout, reason = "prints the table that people read")]
 
+mod chains;
+
 use holdfast_tests::{
     Result,
     conformance::Run,
