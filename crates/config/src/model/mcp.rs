@@ -118,7 +118,7 @@ pub struct Links {
     pub queue_messages: usize,
     /// Their bytes, and those that wait to be sent. One message is always let in. Default 4MiB.
     pub queue_bytes: ByteSize,
-    /// Connections at once, of a server that is not a program. Default 1024.
+    /// Connections at once, of a server that is not a program. Default 512.
     pub max_links: usize,
     /// The same of one principal. Default `max_links`.
     pub max_links_per_principal: usize,

@@ -47,8 +47,8 @@ pub(super) const LINKS: &[Key] = &[
     key(
         "max_links",
         int(1, 1_000_000),
-        Def::Text("1024"),
-        "With `transport: websocket` or `sse`: connections at once, one for each session and one for each principal without. Beyond it 503.",
+        Def::Text("512"),
+        "With `transport: websocket` or `sse`: connections at once, one for each session and one for each principal without. Beyond it 503. Keep it below `connection_pool.max_size`: with `sse`, messages go over further ones.",
     ),
     key(
         "max_links_per_principal",
