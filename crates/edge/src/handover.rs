@@ -58,7 +58,8 @@ impl Offer {
 /// Where a lent socket comes back to, if it is called for.
 pub(crate) struct Home<T> {
     called: AtomicBool,
-    io: Mutex<Option<T>>,
+    /// In a box: mostly nothing comes.
+    io: Mutex<Option<Box<T>>>,
 }
 
 impl<T> Home<T> {
@@ -74,7 +75,7 @@ impl<T> Home<T> {
     }
 
     /// What came back.
-    pub(crate) fn take(&self) -> Option<T> {
+    pub(crate) fn take(&self) -> Option<Box<T>> {
         self.io.lock().take()
     }
 }
@@ -127,7 +128,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Lent<T> {
 impl<T> Drop for Lent<T> {
     fn drop(&mut self) {
         if self.home.called.load(Relaxed) {
-            *self.home.io.lock() = self.io.take();
+            *self.home.io.lock() = self.io.take().map(Box::new);
         }
     }
 }

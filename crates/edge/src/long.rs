@@ -11,7 +11,7 @@
 //!
 //! The connection ends with its stream, and its head says so (RFC 9112 section 9.6).
 
-use crate::{io::GuardedIo, service::Tracked};
+use crate::{BodyError, io::GuardedIo, service::Tracked};
 use bytes::{Buf as _, Bytes};
 use http::{Response, header};
 use http_body::Body as _;
@@ -43,6 +43,8 @@ pub(crate) struct Long<S> {
     io: GuardedIo<S>,
     /// Until its end.
     body: Option<Tracked>,
+    /// How it broke off, until what came before is written.
+    failed: Option<BodyError>,
     /// What is written next, then `data`, then the end of its chunk.
     wire: Bytes,
     data: Bytes,
@@ -59,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Long<S> {
         Self {
             io,
             body: Some(response.into_body()),
+            failed: None,
             shut: false,
             wire,
             data: Bytes::new(),
@@ -104,11 +107,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Long<S> {
             wire.extend_from_slice(b"\r\n");
         }
         while let Some(body) = &mut self.body
+            && self.failed.is_none()
             && wire.len() < GATHER_MAX
         {
             let frame = match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
+                // What came before is written first: the client sees how far it came.
+                Poll::Ready(Some(Err(error))) => {
+                    self.failed = Some(error);
+                    break;
+                }
                 Poll::Ready(None) => {
                     wire.extend_from_slice(b"0\r\n\r\n");
                     // Its record is written now; the client may take its time to close.
@@ -131,11 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Long<S> {
             wire.extend_from_slice(&data);
             wire.extend_from_slice(b"\r\n");
         }
-        if wire.is_empty() {
-            return Poll::Pending;
+        if !wire.is_empty() {
+            self.wire = wire.into();
+            return Poll::Ready(Ok(()));
         }
-        self.wire = wire.into();
-        Poll::Ready(Ok(()))
+        match self.failed.take() {
+            Some(error) => Poll::Ready(Err(io::Error::other(error))),
+            None => Poll::Pending,
+        }
     }
 
     /// Ready: the client is gone, or says more than anybody wants to hear.

@@ -250,7 +250,7 @@ async fn serve_http1<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'sta
     home.call();
     drop(connection);
     if let Some(io) = home.take() {
-        Box::pin(Long::new(io, response)).await;
+        Box::pin(Long::new(*io, response)).await;
     }
 }
 

@@ -156,7 +156,7 @@ fn raise_open_files() -> Result<u64> {
 }
 
 /// When each stream ended, or how it broke.
-type Ends = JoinSet<(Kind, Result<Instant, String>)>;
+type Ends = JoinSet<(Kind, std::result::Result<Instant, String>)>;
 
 /// Opens all of `crowd` and leaves each to its own task, which answers pings and waits for the end.
 async fn open_all(address: SocketAddr, crowd: &[(Kind, usize)], limit: Duration) -> Result<Ends> {
