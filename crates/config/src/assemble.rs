@@ -5,6 +5,7 @@ mod ha;
 mod listener;
 pub(crate) use listener::FIRST;
 mod mcp_server;
+mod policy;
 mod redis;
 mod routing;
 
@@ -49,6 +50,7 @@ field! {
     Ratio: Data::Ratio(r) => Some(Self(*r));
     String: Data::Text(text) => Some(text.clone()), Data::Word(word) => Some((*word).to_owned());
     PathBuf: Data::Text(text) => Some(Self::from(text));
+    crate::Glob: Data::Text(text) => Some(Self::new(text));
     Secret: Data::Secret(secret) => Some(Self::new(&secret.value));
     std::net::IpAddr: Data::Text(text) => text.parse().ok();
     ipnet::IpNet: Data::Text(text) => crate::schema::network(text);
@@ -157,8 +159,9 @@ fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {
         websocket: assemble!(block.inner("websocket")? => WebSocketFront {
             enabled, require_subprotocol, ping_interval
         }),
-        stdio: assemble!(block.inner("stdio")? => StdioFront { server, subject, tenant, scopes }),
+        stdio: assemble!(block.inner("stdio")? => StdioFront { server, subject, tenant, scopes, roles }),
         federation: federation(block.inner("federation")?)?,
+        rules: policy::rules(block)?,
         servers: block.blocks("servers").map(|(_, server)| mcp_server::server(server)).collect::<Result<_, _>>()?
     }))
 }

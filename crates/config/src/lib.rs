@@ -23,6 +23,7 @@ mod effective;
 mod explain;
 mod flags;
 mod fuzz;
+mod glob;
 mod load;
 pub mod model;
 mod redis_url;
@@ -40,6 +41,7 @@ pub use explain::{PrintOptions, SecretText, json_schema, reference_markdown};
 pub use flags::{config_from_flags, split_command};
 #[doc(hidden)]
 pub use fuzz::fuzz_load;
+pub use glob::{Glob, is_plain_uri};
 pub use load::{Loaded, Role, load};
 pub use model::*;
 pub use restart::restart_needed;

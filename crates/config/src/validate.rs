@@ -3,6 +3,7 @@
 mod auth;
 mod ha;
 mod listeners;
+mod policy;
 mod redis;
 mod upstreams;
 
@@ -23,6 +24,7 @@ pub(crate) fn validate(root: &BlockVal, role: Role, drafts: &mut Vec<Draft>) {
     auth::check(&mut check);
     redis::check(&mut check);
     upstreams::check(&mut check);
+    policy::check(&mut check);
     ha::check(&mut check);
 }
 

@@ -64,7 +64,10 @@ impl Stdio {
             Some(subject) => {
                 let scopes = mcp.stdio.scopes.iter().map(|scope| scope.as_str().into()).collect();
                 let principal = Principal::new(ISSUER, subject, mcp.stdio.tenant.as_deref(), scopes);
-                Arc::new(principal.map_err(|error| environment(&format!("--stdio: mcp.stdio: {error}")))?)
+                let roles = mcp.stdio.roles.iter().map(|role| role.as_str().into()).collect();
+                let principal =
+                    principal.map_err(|error| environment(&format!("--stdio: mcp.stdio: {error}")))?;
+                Arc::new(principal.with_roles(roles))
             }
         };
         let target = Target {

@@ -39,7 +39,9 @@ impl ApiKeys {
                 return Err(BuildError::Short { key, bytes: secret.len(), least: MIN_KEY_BYTES });
             }
             let scopes = key.scopes.iter().map(|s| Box::from(s.as_str())).collect();
-            let principal = Principal::new(ISSUER, &key.name, key.tenant.as_deref(), scopes)?;
+            let roles = key.roles.iter().map(|role| Box::from(role.as_str())).collect();
+            let principal =
+                Principal::new(ISSUER, &key.name, key.tenant.as_deref(), scopes)?.with_roles(roles);
             if let Some(other) = by_hash.insert(hash(secret), Arc::new(principal)) {
                 return Err(BuildError::SameKey(other.subject().to_string(), key.name.clone()));
             }

@@ -26,10 +26,14 @@ pub(crate) struct Claims {
     /// The same under other names.
     pub(crate) scp: Option<OneOrMany>,
     pub(crate) scopes: Option<OneOrMany>,
-    /// Everything else, for the tenant.
+    /// Everything else, for the tenant and the roles.
     #[serde(flatten)]
     pub(crate) rest: serde_json::Map<String, Value>,
 }
+
+/// A claim that is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable;
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -73,5 +77,33 @@ impl Claims {
         scopes.sort_unstable();
         scopes.dedup();
         scopes
+    }
+
+    /// The roles that the claim `name` lists; none without it. `a.b` is `b` inside `a`, unless a claim has this very name. `Err` if the
+    /// claim is there and can be read neither as a text, which is one role, nor as a list of texts: a caller must not lose a role that
+    /// something is denied to.
+    pub(crate) fn roles(&self, name: &str) -> Result<Vec<Box<str>>, Unreadable> {
+        // What is read for another purpose is not in the rest.
+        let typed = match name {
+            "scope" => self.scope.as_ref(),
+            "scp" => self.scp.as_ref(),
+            "scopes" => self.scopes.as_ref(),
+            "aud" => self.aud.as_ref(),
+            _ => None,
+        };
+        if let Some(typed) = typed {
+            return Ok(typed.iter().map(Box::from).collect());
+        }
+        let value = self.rest.get(name).or_else(|| {
+            let mut path = name.split('.');
+            let first = self.rest.get(path.next()?)?;
+            path.try_fold(first, |value, key| value.get(key))
+        });
+        let text = |value: &Value| value.as_str().map(Box::from).ok_or(Unreadable);
+        match value {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(all)) => all.iter().map(text).collect(),
+            Some(one) => text(one).map(|role| vec![role]),
+        }
     }
 }

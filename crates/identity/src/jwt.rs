@@ -36,6 +36,7 @@ pub(crate) struct Jwt {
     keys: Vec<VerificationKey>,
     leeway: u64,
     tenant_claim: Option<Box<str>>,
+    roles_claim: Box<str>,
     required_scopes: Vec<Box<str>>,
     /// The required scopes as one text.
     scope: Arc<str>,
@@ -64,6 +65,7 @@ impl Jwt {
             keys,
             leeway: cfg.leeway.min(MAX_LEEWAY).as_secs(),
             tenant_claim: cfg.tenant_claim.as_deref().map(Box::from),
+            roles_claim: cfg.roles_claim.as_str().into(),
             required_scopes: cfg.required_scopes.iter().map(|s| Box::from(s.as_str())).collect(),
             scope: cfg.required_scopes.join(" ").into(),
         })
@@ -157,8 +159,10 @@ impl Jwt {
             // A configured claim that is absent, or is no text, must not become "no tenant".
             Some(name) => Some(tenant(claims, name).ok_or(AuthError::Invalid("no_tenant"))?),
         };
+        let roles = claims.roles(&self.roles_claim).map_err(|_| AuthError::Invalid("bad_roles"))?;
         let principal = Principal::new(&self.issuer, subject, tenant, claims.scopes())
-            .map_err(|_| AuthError::Invalid("bad_subject"))?;
+            .map_err(|_| AuthError::Invalid("bad_subject"))?
+            .with_roles(roles);
         Ok(Verified { principal: Arc::new(principal), expires, not_before })
     }
 }

@@ -13,6 +13,7 @@ pub struct Principal {
     subject: Arc<str>,
     tenant: Option<Arc<str>>,
     scopes: Arc<[Box<str>]>,
+    roles: Arc<[Box<str>]>,
     /// Of the three names, which never change: asked on every MCP request.
     binding: [u8; 32],
 }
@@ -48,7 +49,15 @@ impl Principal {
             subject: subject.into(),
             tenant: tenant.map(Arc::from),
             scopes: scopes.into(),
+            roles: Arc::from([]),
         }
+    }
+
+    /// The same principal in these roles.
+    #[must_use]
+    pub fn with_roles(mut self, roles: Vec<Box<str>>) -> Self {
+        self.roles = roles.into();
+        self
     }
 
     /// Everyone, where nobody has to say who they are.
@@ -89,7 +98,17 @@ impl Principal {
         &self.scopes
     }
 
-    /// SHA-256 over issuer, subject and tenant: what a session is bound to. Scopes are not part of it, since they are
+    /// Whether the principal has a role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|have| &**have == role)
+    }
+
+    /// What the caller is.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// SHA-256 over issuer, subject and tenant: what a session is bound to. Scopes and roles are not part of it, since they are
     /// judged anew on each request.
     pub fn binding(&self) -> [u8; 32] {
         self.binding
@@ -138,9 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_no_part_of_the_binding() {
-        let mut other = principal("a", "b", None);
+    fn scopes_and_roles_are_no_part_of_the_binding() {
+        let mut other = principal("a", "b", None).with_roles(vec!["admin".into()]);
         other.scopes = Arc::from([Box::from("admin")]);
+        assert!(other.has_role("admin") && other.has_scope("admin") && !other.has_role("adm"));
         assert_eq!(other.binding(), principal("a", "b", None).binding());
     }
 

@@ -28,6 +28,7 @@ fn api_keys(keys: &[(&str, &str)]) -> config::Auth {
         key: config::Secret::new(*key),
         scopes: vec!["read".into()],
         tenant: Some("acme".into()),
+        roles: vec!["builder".into()],
     });
     config::Auth::ApiKey(config::ApiKeys { header: "x-api-key".into(), keys: keys.collect() })
 }
@@ -110,6 +111,7 @@ fn an_api_key_names_its_principal_in_either_place() {
     for headers in [&headers, &bearer(KEY)] {
         let principal = authenticator.authenticate(headers, NOW).unwrap();
         assert_eq!((&**principal.subject(), principal.tenant()), ("ci", Some("acme")));
+        assert!(principal.has_role("builder") && principal.roles().len() == 1);
         assert!(principal.has_scope("read"));
     }
     for wrong in ["sk-0123456789abcde", "sk-0123456789abcdef0", "SK-0123456789ABCDEF", &"x".repeat(5000)] {

@@ -209,6 +209,35 @@ fn a_tenant_claim_that_is_configured_must_be_there() {
 }
 
 #[test]
+fn roles_come_from_the_configured_claim_and_one_that_cannot_be_read_is_refused() {
+    let signer = Signer::new(Hs256);
+    let with = |claim: Option<&str>| {
+        let mut cfg = jwt(vec![signer.key(None)]);
+        if let Some(claim) = claim {
+            cfg.roles_claim = claim.into();
+        }
+        Authenticator::build(&config::Auth::Jwt(cfg)).unwrap()
+    };
+    let cases = [
+        (None, json!({ "roles": ["admin", "dev"] }), vec!["admin", "dev"]),
+        (None, json!({ "roles": "site admin" }), vec!["site admin"]),
+        (None, json!({ "groups": ["admin"] }), vec![]),
+        (Some("realm_access.roles"), json!({ "realm_access": { "roles": ["admin"] } }), vec!["admin"]),
+        (Some("https://x.example/roles"), json!({ "https://x.example/roles": ["admin"] }), vec!["admin"]),
+        (Some("scope"), json!({ "scope": "admin" }), vec!["admin"]),
+    ];
+    for (claim, claims, roles) in cases {
+        let principal = ask(&with(claim), &signer.sign(None, &claims_with(&claims))).unwrap();
+        assert_eq!(principal.roles().iter().map(|role| &**role).collect::<Vec<_>>(), roles, "{claims}");
+    }
+    for roles in
+        [json!({ "roles": 7 }), json!({ "roles": ["admin", 7] }), json!({ "roles": { "admin": true } })]
+    {
+        refused(&with(None), &signer.sign(None, &claims_with(&roles)), "bad_roles");
+    }
+}
+
+#[test]
 fn a_good_token_without_the_scopes_is_forbidden_and_told_which() {
     let signer = Signer::new(Hs256);
     let mut cfg = jwt(vec![signer.key(None)]);

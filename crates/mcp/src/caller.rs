@@ -1,9 +1,10 @@
 //! What a driver knows of the request it works for. Owned, because legacy work outlives its client.
 
 use crate::{
-    errors::McpError,
+    errors::{McpError, Problem},
     exchange::{Failure, Head, Outgoing},
     frame::{Frame, Kind, Member},
+    policy::{Named, View},
     server::Server,
     shared::Shared,
     state::{Room, Use},
@@ -36,6 +37,8 @@ pub(crate) struct Caller {
     pub(crate) server: Arc<Server>,
     /// Who calls, as sealed values are bound to it.
     pub(crate) principal: [u8; 32],
+    /// What the server's rules leave to it; `None` = everything.
+    pub(crate) view: Option<Arc<View>>,
     /// The client's request headers.
     pub(crate) headers: HeaderMap,
     /// They were made from the body of its message.
@@ -67,6 +70,7 @@ impl Caller {
             shared: Arc::clone(&self.shared),
             server: Arc::clone(&self.server),
             principal: self.principal,
+            view: self.view.clone(),
             headers,
             mirrored: self.mirrored,
             id: self.id,
@@ -76,6 +80,11 @@ impl Caller {
             notes: Mutex::default(),
             using: OnceLock::new(),
         }
+    }
+
+    /// The same caller, where what a server says is kept and not shown.
+    pub(crate) fn unlimited_view(self) -> Self {
+        Self { view: None, ..self }
     }
 
     /// A POST of `body` with the headers that every message has. It goes anywhere until it is pinned.
@@ -120,12 +129,24 @@ impl Caller {
             safety,
             until: self.until,
             answer_max: self.shared.response_max,
+            view: self.view.clone(),
             room: Room {
                 answers: Arc::clone(&self.shared.state.answers),
                 limit: self.shared.responses_max,
                 metrics: Arc::clone(&self.server.metrics),
             },
         }
+    }
+
+    /// Whether the server's rules permit what `frame` names. The refusal says nothing of what is there.
+    pub(crate) fn permits(&self, frame: &Frame) -> Result<(), McpError> {
+        let Some(view) = &self.view else { return Ok(()) };
+        Named::read(frame).judge(view).map_err(|denied| {
+            self.server.metrics.denied.inc(denied);
+            let error = McpError::new(Problem::NotPermitted);
+            self.note_outcome(McpOutcome::Refused, reason(&error));
+            error
+        })
     }
 
     /// Remembers who answered.

@@ -6,8 +6,9 @@
 use crate::{
     errors::{McpError, Problem},
     frame::Frame,
+    policy::{Screened, View, screen},
     server::Server,
-    source::{Event, Source, SourceError, Unread},
+    source::{Event, Source, SourceError, Unread, answer_limits},
     state::Room,
     wire::{WireBody, WireReply},
 };
@@ -60,6 +61,8 @@ pub(crate) struct Outgoing {
     pub(crate) answer_max: usize,
     /// Memory of a JSON answer.
     pub(crate) room: Room,
+    /// What whoever reads the answer may see; `None` = everything.
+    pub(crate) view: Option<Arc<View>>,
 }
 
 /// The beginning of an answer.
@@ -188,19 +191,36 @@ pub(crate) async fn ask(
     id: Option<&[u8]>,
     hold: Hold,
 ) -> Result<Answer, Failure> {
-    let (until, answer_max, room) = (out.until, out.answer_max, out.room.clone());
+    let (until, answer_max, room, view) = (out.until, out.answer_max, out.room.clone(), out.view.clone());
     let reply = server.wire.send(out).await?;
     let (head, reply) = read_head(reply);
     match media_type(reply.headers()) {
         Media::Events if head.status.is_success() => {
-            let source = Source::new(reply.into_body(), answer_max);
+            let source = Source::new(reply.into_body(), answer_max, view);
             match id {
                 Some(id) => read_events(head, source, id, hold, until).await,
                 None => Ok(Answer::Open(head, Vec::new(), source)),
             }
         }
-        Media::Json => read_json(head, reply, answer_max, &room, until).await,
+        Media::Json => {
+            read_json(head, reply, answer_max, &room, until).await.map(|answer| seen(answer, view.as_deref()))
+        }
         Media::Events | Media::Other => Ok(Answer::Bare(head)),
+    }
+}
+
+/// A JSON answer as its reader may see it.
+fn seen(answer: Answer, view: Option<&View>) -> Answer {
+    match (answer, view) {
+        (Answer::Message(head, frame), Some(view)) => match screen(view, &frame) {
+            Screened::AsIs => Answer::Message(head, frame),
+            Screened::Changed(bytes) => match Frame::parse(bytes, &answer_limits(usize::MAX >> 1)) {
+                Ok(frame) => Answer::Message(head, frame),
+                Err(_) => Answer::Bare(head),
+            },
+            Screened::Dropped => Answer::Bare(head),
+        },
+        (answer, _) => answer,
     }
 }
 
@@ -257,7 +277,7 @@ async fn read_json(
     if body.is_empty() {
         return Ok(Answer::Bare(head));
     }
-    match Frame::parse(body, &crate::source::answer_limits(max)) {
+    match Frame::parse(body, &answer_limits(max)) {
         Ok(frame) => Ok(Answer::Message(head, frame)),
         Err(_) if !head.status.is_success() => Ok(Answer::Bare(head)),
         Err(error) => Err(Failure::Unusable(endpoint, error.to_string())),

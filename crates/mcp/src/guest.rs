@@ -2,10 +2,12 @@
 
 use crate::{
     caller::{Caller, Notes},
+    policy::View,
     server::Server,
     shared::Shared,
 };
 use holdfast_edge::{DrainHandle, RequestId, TraceContext};
+use holdfast_identity::Principal;
 use holdfast_upstream::clock;
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -16,6 +18,8 @@ pub(crate) struct Guest {
     pub(crate) shared: Arc<Shared>,
     /// Who calls, as sealed values are bound to it.
     pub(crate) principal: [u8; 32],
+    /// The same, as rules see it.
+    pub(crate) who: Arc<Principal>,
     /// The client's request headers.
     pub(crate) headers: HeaderMap,
     /// They were made from the body of its message.
@@ -28,7 +32,13 @@ pub(crate) struct Guest {
 impl Guest {
     /// The caller of `server`, if that is the only one.
     pub(crate) fn into_caller(self, server: &Arc<Server>) -> Arc<Caller> {
+        let view = server.view(&self.who);
+        self.seeing(server, view)
+    }
+
+    fn seeing(self, server: &Arc<Server>, view: Option<Arc<View>>) -> Arc<Caller> {
         Arc::new(Caller {
+            view,
             until: clock::after(clock::now(), server.request_timeout),
             server: Arc::clone(server),
             shared: self.shared,
@@ -45,15 +55,24 @@ impl Guest {
 
     /// A caller of `server`, one of several, as if its client had sent `headers`.
     pub(crate) fn caller(&self, server: &Arc<Server>, headers: HeaderMap) -> Arc<Caller> {
-        let guest = Self {
+        self.with(headers).into_caller(server)
+    }
+
+    /// The same, to ask for lists that are kept for others as well: what is shown of them has to be judged afterwards.
+    pub(crate) fn lister(&self, server: &Arc<Server>, headers: HeaderMap) -> Arc<Caller> {
+        self.with(headers).seeing(server, None)
+    }
+
+    fn with(&self, headers: HeaderMap) -> Self {
+        Self {
             shared: Arc::clone(&self.shared),
             principal: self.principal,
+            who: Arc::clone(&self.who),
             headers,
             mirrored: self.mirrored,
             id: self.id,
             trace: self.trace,
             drain: self.drain.clone(),
-        };
-        guest.into_caller(server)
+        }
     }
 }

@@ -19,6 +19,7 @@ mod expiry;
 mod guest;
 mod legacy;
 mod modern;
+mod policy;
 mod probe;
 mod replica;
 mod reply;

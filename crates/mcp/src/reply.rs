@@ -28,6 +28,16 @@ pub(crate) fn error(error: &McpError, id: Option<&[u8]>) -> Response<Body> {
     error.response(id).map(Body::full)
 }
 
+/// Why no server was asked, for the access record.
+#[derive(Clone, Copy)]
+pub(crate) struct Unasked(pub(crate) &'static str);
+
+/// An answer that says `error`, to a request of which no server has heard.
+pub(crate) fn unasked(mut response: Response<Body>, error: &McpError) -> Response<Body> {
+    response.extensions_mut().insert(Unasked(error.problem().row().reason));
+    response
+}
+
 /// An event stream.
 pub(crate) fn events(body: Body) -> Response<Body> {
     let mut response = Response::new(body);

@@ -1,8 +1,13 @@
 //! One MCP server as the drivers see it: its policy, the way to its endpoints, its metrics.
 
-use crate::{token::EndpointTag, wire::Wire};
+use crate::{
+    policy::{Rules, View},
+    token::EndpointTag,
+    wire::Wire,
+};
 use arc_swap::ArcSwap;
-use holdfast_config::{EraMode, McpServer, SessionMode};
+use holdfast_config::{EraMode, McpRule, McpServer, SessionMode};
+use holdfast_identity::Principal;
 use holdfast_telemetry::metrics::McpMetrics;
 use holdfast_upstream::EndpointKey;
 use http::{HeaderName, HeaderValue};
@@ -23,6 +28,10 @@ pub struct Server {
     /// Attempts of one request, the upstream's own included where they can be told.
     pub(crate) attempts_max: u32,
     pub(crate) credential: Option<(HeaderName, HeaderValue)>,
+    /// Its own rules, as configured.
+    own_rules: Vec<McpRule>,
+    /// All rules about it; `None` = everything is permitted.
+    rules: Option<Arc<Rules>>,
     /// In the order of tags: a search needs no hash.
     tags: ArcSwap<Vec<(EndpointTag, EndpointKey)>>,
 }
@@ -66,6 +75,8 @@ impl Server {
             handle_ttl: config.handle_ttl,
             attempts_max: if retry.enabled { retry.max_attempts.max(1) } else { 1 },
             credential,
+            own_rules: config.rules.clone(),
+            rules: Rules::of(&config.name, &[], &config.rules),
             tags: ArcSwap::default(),
         })
     }
@@ -78,6 +89,16 @@ impl Server {
     /// Whether a request goes over a connection that others share.
     pub(crate) fn is_linked(&self) -> bool {
         matches!(self.wire, Wire::Linked(_))
+    }
+
+    /// Puts the rules for all servers beside its own.
+    pub(crate) fn govern(&mut self, all: &[McpRule]) {
+        self.rules = Rules::of(&self.name, all, &self.own_rules);
+    }
+
+    /// What the rules leave to a caller; `None` if there are none: everything.
+    pub(crate) fn view(&self, caller: &Principal) -> Option<Arc<View>> {
+        self.rules.as_ref().map(|rules| Arc::new(rules.view(caller)))
     }
 
     /// Its endpoints of now.

@@ -71,8 +71,11 @@ impl McpService {
             message: Limits { bytes_max: mcp.max_message_bytes.as_usize(), depth_max: mcp.max_depth },
             batch_max: mcp.max_batch,
         };
-        let servers =
-            servers.into_iter().map(|server| (Box::from(server.name()), Arc::new(server))).collect();
+        let governed = |mut server: Server| {
+            server.govern(&mcp.rules);
+            (Box::from(server.name()), Arc::new(server))
+        };
+        let servers = servers.into_iter().map(governed).collect();
         Self { shared: Arc::new(shared), servers, federation: None }
     }
 
@@ -297,6 +300,7 @@ impl McpService {
         Guest {
             shared: Arc::clone(&self.shared),
             principal: ctx.principal.binding(),
+            who: Arc::clone(&ctx.principal),
             id: ctx.id,
             trace: ctx.trace,
             headers,
@@ -356,6 +360,9 @@ async fn merged(
     };
     if let Some(caller) = caller {
         note(ctx, &caller, response.status());
+    } else if let Some(reply::Unasked(reason)) = response.extensions().get() {
+        ctx.record.reason = reason;
+        ctx.record.outcome = RecordOutcome::Rejected;
     }
     response
 }

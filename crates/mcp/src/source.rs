@@ -1,16 +1,18 @@
 //! Answers of endpoints, as they arrive: whole bodies within a limit, event streams event by event.
 
 use crate::{
-    frame::{Frame, IdKey, Limits, MAX_DEPTH},
+    frame::{Frame, IdKey, Limits, MAX_DEPTH, single_line},
+    policy::{Screened, View, screen},
     sse::{self, Parser},
     state::{NoRoom, Pieces, Room},
     wire::WireBody,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use std::{
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -97,6 +99,26 @@ impl Event {
         }
     }
 
+    /// What the caller of `view` may see of it. What cannot be read as a message is shown to nobody whose view is limited.
+    fn screened(mut self, view: &View, limits: &Limits) -> Option<Self> {
+        let Some(frame) = &self.frame else {
+            return self.data.as_ref().is_none_or(Bytes::is_empty).then_some(self);
+        };
+        match screen(view, frame) {
+            Screened::AsIs => Some(self),
+            Screened::Dropped => None,
+            Screened::Changed(message) => {
+                self.frame = Some(Frame::parse(message.clone(), limits).ok()?);
+                let message = single_line(&message);
+                let mut raw = BytesMut::new();
+                sse::event(&mut raw, self.id.as_deref(), self.retry, self.name.as_deref(), &message);
+                self.raw = raw.freeze();
+                self.data = Some(message);
+                Some(self)
+            }
+        }
+    }
+
     /// Whether it holds the answer to the request `id` (raw JSON). An error without an id answers whatever was asked.
     pub(crate) fn answers(&self, id: &[u8]) -> bool {
         self.frame.as_ref().is_some_and(|frame| {
@@ -125,12 +147,13 @@ pub(crate) struct Source {
     body: Option<WireBody>,
     parser: Parser,
     limits: Limits,
+    view: Option<Arc<View>>,
 }
 
 impl Source {
-    /// The events of `body`, none larger than `event_max`.
-    pub(crate) fn new(body: WireBody, event_max: usize) -> Self {
-        Self { body: Some(body), parser: Parser::new(event_max), limits: answer_limits(event_max) }
+    /// The events of `body`, none larger than `event_max`, as far as `view` lets them be seen.
+    pub(crate) fn new(body: WireBody, event_max: usize, view: Option<Arc<View>>) -> Self {
+        Self { body: Some(body), parser: Parser::new(event_max), limits: answer_limits(event_max), view }
     }
 
     /// The next event; `None` at a clean end between events. Cancel safe.
@@ -143,7 +166,14 @@ impl Source {
         loop {
             match self.parser.next() {
                 Some(Ok(event)) if event.is_comment() => continue,
-                Some(Ok(event)) => return Poll::Ready(Ok(Some(Event::new(&event, &self.limits)))),
+                Some(Ok(event)) => {
+                    let event = Event::new(&event, &self.limits);
+                    let Some(view) = &self.view else { return Poll::Ready(Ok(Some(event))) };
+                    match event.screened(view, &self.limits) {
+                        Some(event) => return Poll::Ready(Ok(Some(event))),
+                        None => continue,
+                    }
+                }
                 Some(Err(_)) => {
                     self.body = None;
                     return Poll::Ready(Err(SourceError::TooLarge));

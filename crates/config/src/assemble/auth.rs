@@ -34,14 +34,15 @@ pub(super) fn upstream_auth(block: Option<&BlockVal>) -> Result<Option<UpstreamA
 }
 
 fn api_keys(block: &BlockVal) -> Result<ApiKeys, Missing> {
-    let keys =
-        block.blocks("keys").map(|(_, key)| Ok(assemble!(key => ApiKey { name, key, scopes, tenant })));
+    let keys = block
+        .blocks("keys")
+        .map(|(_, key)| Ok(assemble!(key => ApiKey { name, key, scopes, roles, tenant })));
     Ok(assemble!(block => ApiKeys { header; keys: keys.collect::<Result<_, _>>()? }))
 }
 
 fn jwt(block: &BlockVal) -> Result<Jwt, Missing> {
     let keys = block.blocks("keys").map(|(_, key)| jwt_key(key));
-    Ok(assemble!(block => Jwt { issuer, audience, leeway, tenant_claim, required_scopes;
+    Ok(assemble!(block => Jwt { issuer, audience, leeway, tenant_claim, roles_claim, required_scopes;
         keys: keys.collect::<Result<_, _>>()?
     }))
 }

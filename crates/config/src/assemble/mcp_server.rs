@@ -1,6 +1,6 @@
 //! `mcp.servers[]`.
 
-use super::{Missing, assemble, auth, routing};
+use super::{Missing, assemble, auth, policy, routing};
 use crate::{
     model::{Command, Links, McpServer, Transport, Upstream},
     value::BlockVal,
@@ -15,6 +15,7 @@ pub(super) fn server(block: &BlockVal) -> Result<McpServer, Missing> {
         upstream: upstream,
         transport: block.take::<Option<Transport>>("transport")?.unwrap_or(by_url),
         command: command(block)?,
+        rules: policy::rules(block)?,
         links: links(block)?,
         auth: auth::route_auth(block.block("auth"))?,
         upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?

@@ -43,6 +43,8 @@ pub struct ApiKey {
     pub key: Secret,
     /// Scopes of the principal.
     pub scopes: Vec<String>,
+    /// Its roles.
+    pub roles: Vec<String>,
     /// Tenant. Default none.
     pub tenant: Option<String>,
 }
@@ -60,6 +62,8 @@ pub struct Jwt {
     pub leeway: Duration,
     /// Claim that names the tenant. Default none.
     pub tenant_claim: Option<String>,
+    /// Claim that lists the caller's roles. Default `roles`.
+    pub roles_claim: String,
     /// Scopes every token must carry. Default none.
     pub required_scopes: Vec<String>,
 }

@@ -51,4 +51,6 @@ pub struct StdioFront {
     pub tenant: Option<String>,
     /// Its scopes.
     pub scopes: Vec<String>,
+    /// Its roles.
+    pub roles: Vec<String>,
 }

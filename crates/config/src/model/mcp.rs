@@ -1,8 +1,8 @@
 //! MCP servers.
 
 use crate::{
-    ByteSize, Conversations, Federation, RouteAuth, Secret, SseFront, StdioFront, Upstream, UpstreamAuth,
-    WebSocketFront,
+    ByteSize, Conversations, Federation, McpRule, RouteAuth, Secret, SseFront, StdioFront, Upstream,
+    UpstreamAuth, WebSocketFront,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -39,6 +39,8 @@ pub struct Mcp {
     pub stdio: StdioFront,
     /// All servers at one endpoint.
     pub federation: Federation,
+    /// Who may use what of all servers. Once there is one, what none allows is refused.
+    pub rules: Vec<McpRule>,
     /// Servers.
     pub servers: Vec<McpServer>,
 }
@@ -72,6 +74,8 @@ pub struct McpServer {
     pub max_reinitializations: usize,
     /// Life of sealed `requestState` and task handles. Default 1h.
     pub handle_ttl: Duration,
+    /// Who may use what of this one, beside the rules of all.
+    pub rules: Vec<McpRule>,
     /// Credential for the server. The client's own is never forwarded.
     pub upstream_auth: Option<UpstreamAuth>,
 }

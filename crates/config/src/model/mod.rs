@@ -7,6 +7,7 @@ mod ha;
 mod listener;
 mod mcp;
 mod observability;
+mod policy;
 mod redis;
 mod routing;
 
@@ -17,6 +18,7 @@ pub use ha::*;
 pub use listener::*;
 pub use mcp::*;
 pub use observability::*;
+pub use policy::*;
 pub use redis::*;
 pub use routing::*;
 

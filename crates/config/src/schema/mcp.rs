@@ -3,6 +3,7 @@
 mod federation;
 mod fronts;
 mod links;
+mod policy;
 mod stdio;
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
 use federation::FEDERATION;
 use fronts::FRONTS;
 use links::{LINKS, TRANSPORT};
+use policy::{RULES, SERVER_RULES};
 use stdio::COMMAND;
 
 const API_ENDPOINTS: &[Key] = &[key(
@@ -179,6 +181,7 @@ pub(super) static MCP: Block = Block {
                 "The servers.",
             ),
         ],
+        RULES,
         FRONTS,
         FEDERATION,
     ],
@@ -253,6 +256,7 @@ static MCP_SERVER: Block = Block {
                 "Life of sealed `requestState` and task handles.",
             ),
         ],
+        SERVER_RULES,
         POLICY,
     ],
     scalar: None,

@@ -46,6 +46,10 @@ pub(crate) enum Rule {
     Header,
     /// A log level, or a filter per module.
     Filter,
+    /// A pattern for names.
+    Glob,
+    /// A pattern for URIs.
+    UriGlob,
 }
 
 const LONGEST: usize = 4096;
@@ -81,6 +85,10 @@ impl Rule {
             Self::Prefix => is_path(text) && (text == "/" || !text.ends_with('/')) && !text.contains("//"),
             Self::Header => text.parse::<http::HeaderName>().is_ok(),
             Self::Filter => is_filter(text),
+            Self::Glob => {
+                text.len() <= 512 && !text.contains(|c: char| c.is_control() || "?[]{}\\".contains(c))
+            }
+            Self::UriGlob => text.len() <= 2048 && crate::is_plain_uri(text, true),
         };
         if fine { Ok(()) } else { Err(format!("must be {}", self.expects())) }
     }
@@ -112,6 +120,10 @@ impl Rule {
             Self::File => "a file",
             Self::Header => "a header name",
             Self::Filter => "`error`, `warn`, `info`, `debug` or `trace`, or a list `module=level,...`",
+            Self::Glob => "a name, in which `*` stands for anything and nothing else is special",
+            Self::UriGlob => {
+                "a URI in its plainest form, in which `*` stands for anything: lower-case scheme, no `..`, no needless escapes"
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ mod write;
 mod tests;
 
 pub use event::Event;
-pub use write::{KEEP_ALIVE, comment, message, priming, retry};
+pub use write::{KEEP_ALIVE, comment, event, message, priming, retry};
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -45,6 +45,29 @@ pub fn comment(out: &mut BytesMut, text: &str) {
     out.put_slice(b"\n\n");
 }
 
+/// An event with any of its fields. `name` must have no line break, which none that was read has.
+pub fn event(
+    out: &mut BytesMut,
+    id: Option<&[u8]>,
+    milliseconds: Option<u64>,
+    name: Option<&[u8]>,
+    data: &[u8],
+) {
+    put_id(out, id.and_then(|id| std::str::from_utf8(id).ok()));
+    put_retry(out, milliseconds);
+    if let Some(name) = name {
+        out.put_slice(b"event: ");
+        out.put_slice(name);
+        out.put_u8(b'\n');
+    }
+    for line in data.split(|byte| *byte == b'\n') {
+        out.put_slice(b"data: ");
+        out.put_slice(line);
+        out.put_u8(b'\n');
+    }
+    out.put_u8(b'\n');
+}
+
 fn put_id(out: &mut BytesMut, id: Option<&str>) {
     if let Some(id) = id {
         out.put_slice(b"id: ");

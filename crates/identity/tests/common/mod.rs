@@ -137,6 +137,7 @@ pub fn jwt(keys: Vec<config::JwtKey>) -> config::Jwt {
         keys,
         leeway: Duration::from_mins(1),
         tenant_claim: None,
+        roles_claim: "roles".into(),
         required_scopes: Vec::new(),
     }
 }

@@ -143,6 +143,9 @@ problems! {
     /// The credential does not suffice
     Forbidden { -31031, 403, "forbidden", "Not allowed", No,
         "The credential is valid, but lacks a scope or the right to this route." }
+    /// A rule
+    NotPermitted { -31033, 403, "not_permitted", "Not permitted", No,
+        "No rule of `mcp.rules` or of the server's `rules` allows it to this caller. Whether it exists is not said. Over versions with sessions the HTTP status is 200." }
     /// Origin or Host
     OriginRefused { -31032, 403, "origin_refused", "Origin or Host not allowed", No,
         "A guard against DNS rebinding. Allow the origin in `mcp.allowed_origins` or the name in `mcp.allowed_hosts`." }

@@ -82,7 +82,10 @@ async fn request(guest: Guest, federation: &Arc<Federation>, whole: &Arc<Whole>,
         _ => match Box::pin(route(&asker, &frame)).await {
             Ok((part, frame)) => one(&guest, &part, frame).await,
             // As its server would answer: a status other than 200 is the end of the connection for some clients of these versions.
-            Err(error) => (reply::json(StatusCode::OK, error.render(frame.id())), None),
+            Err(error) => {
+                let response = reply::json(StatusCode::OK, error.render(frame.id()));
+                (reply::unasked(response, &error), None)
+            }
         },
     }
 }

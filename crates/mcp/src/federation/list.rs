@@ -2,6 +2,7 @@
 
 use super::names::{Names, literal_prefix, shown_uri};
 use crate::frame::{Frame, Json, Member, elements, fields, quote, unquote};
+use crate::policy::Kind;
 use bytes::Bytes;
 use std::collections::HashSet;
 
@@ -53,6 +54,16 @@ impl List {
             Self::Tools | Self::Prompts => "name",
             Self::Resources => "uri",
             Self::Templates => "uriTemplate",
+        }
+    }
+
+    /// What its items are to a server's rules.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Tools => Kind::Tool,
+            Self::Prompts => Kind::Prompt,
+            Self::Resources => Kind::Resource,
+            Self::Templates => Kind::Template,
         }
     }
 
@@ -223,6 +234,11 @@ impl<'n> Merged<'n> {
             item.shown_as(&shown, &mut self.items);
             self.count += 1;
         }
+    }
+
+    /// What is shown depends on who asks: nobody else may be shown it.
+    pub fn personal(&mut self) {
+        self.public = false;
     }
 
     /// A part is missing: what is shown may change at any time.

@@ -5,6 +5,7 @@ use crate::{
     errors::{McpError, Problem},
     frame::{Frame, Member, elements, fields, quote, unquote},
     modern::{Wanted, listen_all},
+    policy::Kind,
     probe, reply,
     server::Server,
 };
@@ -34,7 +35,7 @@ pub(super) async fn listen(asker: &Asker<'_>, frame: &Frame) -> Response<Body> {
     let place = |member: &Arc<Server>| federation.members.iter().position(|other| Arc::ptr_eq(other, member));
     for shown in texts(raw, "resourceSubscriptions") {
         // What nobody has is not agreed to: the acknowledgement shows it.
-        if let Ok((member, own)) = resources::holder(asker, &shown, frame).await
+        if let Ok((member, own)) = resources::holder(asker, &shown, Kind::Resource, frame).await
             && let Some(at) = place(&member)
         {
             filters[at].uris.push((own, shown));

@@ -10,7 +10,9 @@ use crate::{
     frame::{Frame, Member},
     guest::Guest,
     legacy::{self, Session},
-    modern, probe, reply,
+    modern,
+    policy::{Kind, View},
+    probe, reply,
     server::Server,
     token::{Audience, unix_now},
 };
@@ -21,7 +23,7 @@ use futures_util::{
 use holdfast_config::EraMode;
 use holdfast_edge::Body;
 use http::{Response, StatusCode};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// Who asks the members, and how.
 #[derive(Clone, Copy)]
@@ -49,6 +51,7 @@ pub(super) async fn merged(asker: &Asker<'_>, frame: &Frame, list: List) -> Resp
         return reply::error(&error.retry_after(std::time::Duration::from_secs(1)), frame.id());
     }
     let shelf = &guest.shared.state.shelf;
+    let views = Views::of(asker);
     let mut merged = Merged::new(list, &federation.names);
     let mut rest = Vec::new();
     for (member, part) in &parts {
@@ -65,10 +68,18 @@ pub(super) async fn merged(asker: &Asker<'_>, frame: &Frame, list: List) -> Resp
             }
             Part::None => continue,
         };
-        let taken =
-            |uri: &str| shelf.holder(&guest.principal, uri).is_some_and(|holder| *holder != *member.name);
-        merged.add(member.name(), page, taken, |_| true);
-        shelf.learn(&guest.principal, &member.name, list, page);
+        // Whether somebody else has it is told only to who may see that.
+        let taken = |uri: &str| {
+            shelf
+                .holder(&guest.principal, uri)
+                .is_some_and(|holder| *holder != *member.name && views.permit(&holder, list.kind(), uri))
+        };
+        let shows = |name: &str| views.permit(&member.name, list.kind(), name);
+        if views.limit(&member.name) {
+            merged.personal();
+        }
+        merged.add(member.name(), page, taken, shows);
+        shelf.learn(&guest.principal, &member.name, list, page, shows);
         if let Some(next) = page.next.as_ref().filter(|next| next.len() <= ORIGINAL_BYTES_MAX) {
             rest.push((member.name().to_owned(), next.to_string()));
         }
@@ -79,6 +90,27 @@ pub(super) async fn merged(asker: &Asker<'_>, frame: &Frame, list: List) -> Resp
             reply::json(StatusCode::OK, merged.response(id, next.as_deref(), asker.whole.is_none()))
         }
         Err(error) => reply::error(&error, frame.id()),
+    }
+}
+
+/// What the rules of each member leave to one caller.
+pub(super) struct Views(HashMap<Arc<str>, Arc<View>>);
+
+impl Views {
+    pub(super) fn of(asker: &Asker<'_>) -> Self {
+        let members = &asker.federation.members;
+        let view = |member: &Arc<Server>| Some((Arc::clone(&member.name), member.view(&asker.guest.who)?));
+        Self(members.iter().filter_map(view).collect())
+    }
+
+    /// Whether the member has rules.
+    pub(super) fn limit(&self, member: &str) -> bool {
+        self.0.contains_key(member)
+    }
+
+    /// Whether they permit the caller to use `name`.
+    pub(super) fn permit(&self, member: &str, kind: Kind, name: &str) -> bool {
+        self.0.get(member).is_none_or(|view| view.permits(kind, name))
     }
 }
 
@@ -161,12 +193,13 @@ impl Asker<'_> {
         };
         let Ok(asked) = asked else { return std::future::ready(Err(NoPage::None)).boxed() };
         let Some(whole) = self.whole else {
-            let caller = self.guest.of_member(member, &asked);
+            let caller = self.guest.lister(member, self.guest.member_headers(&asked));
             return modern_page(caller, asked, list).boxed();
         };
         match whole.part(member.name()) {
             Some(part) if member.era != EraMode::Modern => {
-                legacy_page(part.caller(self.guest), Arc::clone(&part.session), asked, list).boxed()
+                let caller = self.guest.lister(member, self.guest.headers.clone());
+                legacy_page(caller, Arc::clone(&part.session), asked, list).boxed()
             }
             _ => std::future::ready(Err(NoPage::None)).boxed(),
         }

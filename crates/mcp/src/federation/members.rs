@@ -12,7 +12,7 @@ use crate::{
     source::answer_limits,
     token::{Audience, Handle, unix_now},
 };
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use std::{sync::Arc, time::Duration};
 
 /// Longest message that a frame can be.
@@ -67,6 +67,11 @@ pub(crate) fn changed(splice: Splice<'_>) -> Result<Frame, McpError> {
 impl Guest {
     /// The caller of `member` for `frame`: with the headers that mirror this message, where a modern client must send them.
     pub(crate) fn of_member(&self, member: &Arc<Server>, frame: &Frame) -> Arc<Caller> {
+        self.caller(member, self.member_headers(frame))
+    }
+
+    /// The client's headers, with those that mirror `frame`.
+    pub(crate) fn member_headers(&self, frame: &Frame) -> HeaderMap {
         let mut headers = self.headers.clone();
         // A list that is asked for to find a resource is not what the client asked for.
         if let Ok(method) = HeaderValue::from_str(&frame.method()) {
@@ -76,6 +81,6 @@ impl Guest {
             Some(name) => headers.insert(headers::NAME, name),
             None => headers.remove(headers::NAME),
         };
-        self.caller(member, headers)
+        headers
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn post(guest: Guest, federation: &Arc<Federation>, frame: Fram
             let caller = guest.of_member(&member, &frame);
             (modern::post(Arc::clone(&caller), frame).await, Some(caller))
         }
-        Err(error) => (reply::error(&error, frame.id()), None),
+        Err(error) => (reply::unasked(reply::error(&error, frame.id()), &error), None),
     }
 }
 

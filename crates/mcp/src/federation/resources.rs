@@ -2,7 +2,7 @@
 
 use super::{
     List, Part,
-    lists::Asker,
+    lists::{Asker, Views},
     matches,
     members::{changed, unknown},
     unwrap_uri,
@@ -10,9 +10,11 @@ use super::{
 use crate::{
     errors::{McpError, Problem},
     frame::{Frame, Member, fields, quote, unquote},
+    policy::Kind,
     server::Server,
 };
 use futures_util::future::join_all;
+use holdfast_telemetry::metrics::Denied;
 use std::sync::Arc;
 
 /// Pages of one member's list that are looked through for a URI.
@@ -32,7 +34,7 @@ pub(super) async fn named(
         }
         b"resources/read" | b"resources/subscribe" | b"resources/unsubscribe" => {
             let uri = frame.text(Member::Uri).unwrap_or_default();
-            let (member, own) = holder(asker, &uri, frame).await?;
+            let (member, own) = holder(asker, &uri, Kind::Resource, frame).await?;
             (member, Member::Uri, own)
         }
         b"completion/complete" => return completed(asker, frame).await.map(Some),
@@ -48,26 +50,41 @@ pub(super) fn nobodys(frame: &Frame) -> McpError {
 }
 
 /// The member that has `uri`, and its own form of it: named in the URI itself, known from a list, found in the lists of all, or the
-/// member whose template fits best.
+/// member whose template fits best. Members whose rules keep it from the caller are passed over, so that it makes no difference whether
+/// they have it; if that is all of them, it is refused unasked.
 pub(super) async fn holder(
     asker: &Asker<'_>,
     uri: &str,
+    kind: Kind,
     frame: &Frame,
 ) -> Result<(Arc<Server>, String), McpError> {
+    let views = Views::of(asker);
+    let refused = |member: &Arc<Server>| {
+        member.metrics.denied.inc(Denied::Resource);
+        McpError::new(Problem::NotPermitted)
+    };
     if let Some((member, own)) = unwrap_uri(uri) {
         let member = asker.federation.member(member).ok_or_else(|| unknown(uri))?;
+        if !views.permit(member.name(), kind, own) {
+            return Err(refused(member));
+        }
         return Ok((Arc::clone(member), own.to_owned()));
     }
+    let members = &asker.federation.members;
+    let open: Vec<&Arc<Server>> =
+        members.iter().filter(|member| views.permit(member.name(), kind, uri)).collect();
+    if let (true, Some(first)) = (open.is_empty(), members.first()) {
+        return Err(refused(first));
+    }
     let shelf = &asker.guest.shared.state.shelf;
-    if let Some(member) =
-        shelf.holder(&asker.guest.principal, uri).and_then(|name| asker.federation.member(&name))
+    if let Some(holder) = shelf.holder(&asker.guest.principal, uri)
+        && let Some(member) = open.iter().find(|member| member.name == holder)
     {
         return Ok((Arc::clone(member), uri.to_owned()));
     }
-    let looked = asker.federation.members.iter().map(|member| look(asker, member, uri, frame));
+    let looked = open.iter().map(|member| look(asker, &views, member, uri, frame));
     let found = join_all(looked).await;
-    let best =
-        found.iter().zip(&asker.federation.members).filter_map(|(fit, member)| Some((fit.as_ref()?, member)));
+    let best = found.iter().zip(open).filter_map(|(fit, member)| Some((fit.as_ref()?, member)));
     // The first of equals: the order of the configuration.
     let best = best.rev().max_by_key(|(fit, _)| **fit);
     best.map(|(_, member)| (Arc::clone(member), uri.to_owned())).ok_or_else(|| unknown(uri))
@@ -81,7 +98,13 @@ enum Fit {
     Listed,
 }
 
-async fn look(asker: &Asker<'_>, member: &Arc<Server>, uri: &str, frame: &Frame) -> Option<Fit> {
+async fn look(
+    asker: &Asker<'_>,
+    views: &Views,
+    member: &Arc<Server>,
+    uri: &str,
+    frame: &Frame,
+) -> Option<Fit> {
     let mut best = None;
     for list in [List::Resources, List::Templates] {
         let mut cursor: Arc<str> = Arc::from("");
@@ -92,7 +115,8 @@ async fn look(asker: &Asker<'_>, member: &Arc<Server>, uri: &str, frame: &Frame)
             else {
                 break;
             };
-            asker.guest.shared.state.shelf.learn(&asker.guest.principal, &member.name, list, &page);
+            let shows = |name: &str| views.permit(member.name(), list.kind(), name);
+            asker.guest.shared.state.shelf.learn(&asker.guest.principal, &member.name, list, &page, shows);
             for item in &page.items {
                 let fit = match list {
                     List::Resources => (*item.name == *uri).then_some(Fit::Listed),
@@ -136,7 +160,7 @@ async fn completed(asker: &Asker<'_>, frame: &Frame) -> Result<(Arc<Server>, Fra
         let (member, own) = asker.federation.named(&text).ok_or_else(|| unknown(&text))?;
         (Arc::clone(member), own.to_owned())
     } else {
-        holder(asker, &text, frame).await?
+        holder(asker, &text, Kind::Template, frame).await?
     };
     let (start, end) = value.range();
     let at = offset + reference.start;

@@ -147,12 +147,19 @@ impl Shelf {
         }
     }
 
-    /// Remembers who has the URIs of a page. The first that was seen with one stays its holder.
-    pub(crate) fn learn(&self, context: &[u8; 32], member: &Arc<str>, list: List, page: &Page) {
+    /// Remembers who has the URIs of a page that `shows` lets through. The first that was seen with one stays its holder.
+    pub(crate) fn learn(
+        &self,
+        context: &[u8; 32],
+        member: &Arc<str>,
+        list: List,
+        page: &Page,
+        shows: impl Fn(&str) -> bool,
+    ) {
         if !matches!(list, List::Resources | List::Templates) {
             return;
         }
-        for item in page.items.iter().filter(|item| item.name.len() <= URI_BYTES_MAX) {
+        for item in page.items.iter().filter(|item| item.name.len() <= URI_BYTES_MAX && shows(&item.name)) {
             self.holders.entry((*context, item.name.clone())).or_insert_with(|| Arc::clone(member));
         }
     }
@@ -214,8 +221,7 @@ impl Shelf {
         self.generations.lock().get(&of).copied().unwrap_or_default()
     }
 
-    /// The question that is under way for `key`, or a new one.
-    /// A question is given up after `limit`: a member that is back can then be asked again.
+    /// The question that is under way for `key`, or a new one, given up after `limit`: a member that is back can then be asked again.
     fn asking<F>(self: &Arc<Self>, key: Key, limit: Duration, ask: F) -> Asking
     where
         F: FnOnce() -> BoxFuture<'static, Result<Page, NoPage>>,

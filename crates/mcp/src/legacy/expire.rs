@@ -133,6 +133,7 @@ async fn tell(reach: &Reach, endpoint: EndpointTag, id: &str, version: Version) 
             limit: shared.responses_max,
             metrics: Arc::clone(&server.metrics),
         },
+        view: None,
     };
     match ask(server, out, None, Hold::OnlyAnswer).await {
         Ok(_) => SessionEnd::Told,

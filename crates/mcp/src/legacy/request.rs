@@ -54,7 +54,13 @@ pub(crate) async fn request(caller: &Caller, session: &Session, frame: &Frame) -
     let Some(id) = frame.id_bytes() else {
         return Outcome::refused(McpError::new(Problem::InvalidRequest), None);
     };
-    let tally = Some(Tally::new(&caller.server, frame, MappedEra::Legacy));
+    let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
+    if let Err(error) = caller.permits(frame) {
+        tally.end(McpOutcome::Refused);
+        // As a server would answer: some clients of these versions take another status for the end of the connection.
+        return Outcome::Message { status: StatusCode::OK, body: error.render(Some(&id)) };
+    }
+    let tally = Some(tally);
     let safety = caller.safety(frame);
     let mut asking = Asking { caller, session, frame, id, safety, tally };
     let mut bound = session.binding(caller).await;

@@ -17,7 +17,8 @@ use super::{
 use crate::{
     caller::{Caller, Tally},
     errors::{McpError, Problem},
-    frame::{Frame, Member, Place, unquote},
+    frame::{Frame, Member, Place, elements, fields, quote, unquote},
+    policy::Kind,
     reply,
     seal::Purpose,
     sse,
@@ -70,6 +71,10 @@ fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<R
         let error = McpError::new(Problem::InvalidParams).detail("`params.notifications` must be an object");
         return Err(Box::new(refuse(&caller, &frame, &error)));
     }
+    let frame = match permitted(&caller, &frame) {
+        Ok(changed) => changed.unwrap_or(frame),
+        Err(error) => return Err(Box::new(refuse(&caller, &frame, &error))),
+    };
     let handles = frame.places(Place::TaskId);
     if !handles.is_empty() && !declares_tasks(&frame) {
         Tally::new(&caller.server, &frame, MappedEra::Modern).end(McpOutcome::Refused);
@@ -87,6 +92,37 @@ fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<R
     let id = frame.id_bytes().unwrap_or_default();
     let names_tasks = !handles.is_empty();
     Ok(Subscription { caller, frame, id, tasks, names_tasks, uris, said })
+}
+
+/// The request without what the rules do not let its caller hear of; `None` if that is all of it. What is missing is not agreed to, as if
+/// it did not exist.
+fn permitted(caller: &Caller, frame: &Frame) -> Result<Option<Frame>, McpError> {
+    let (Some(view), Some(filter)) = (&caller.view, frame.raw(Member::Notifications)) else {
+        return Ok(None);
+    };
+    let mut all = true;
+    let members: Vec<String> = fields(filter)
+        .map(|(key, value)| {
+            let list = elements(value.raw);
+            let permits = |uri: &[u8]| unquote(uri).is_some_and(|uri| view.permits(Kind::Resource, &uri));
+            let kept: Vec<&[u8]> = match &*key {
+                "resourceSubscriptions" => {
+                    list.iter().map(|uri| uri.raw).filter(|uri| permits(uri)).collect()
+                }
+                "taskIds" if !view.permits_some_tool() => Vec::new(),
+                _ => return format!("{}:{}", quote(&key), String::from_utf8_lossy(value.raw)),
+            };
+            all &= kept.len() == list.len();
+            format!("{}:[{}]", quote(&key), String::from_utf8_lossy(&kept.join(&b',')))
+        })
+        .collect();
+    if all {
+        return Ok(None);
+    }
+    let internal = || McpError::new(Problem::Internal);
+    let written = format!("{{{}}}", members.join(","));
+    let bytes = frame.splice().set(Member::Notifications, written).finish().map_err(|_| internal())?;
+    Frame::parse(bytes, &caller.shared.message).map(Some).map_err(|_| internal())
 }
 
 async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: mpsc::Receiver<Said>) -> Response<Body> {

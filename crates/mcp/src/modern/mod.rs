@@ -48,6 +48,9 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if REMOVED.contains(&&*frame.method_bytes()) {
         return refuse(&caller, &frame, &McpError::new(Problem::MethodNotFound));
     }
+    if let Err(error) = caller.permits(&frame) {
+        return refuse(&caller, &frame, &error);
+    }
     if frame.is(LISTEN) {
         return Box::pin(listen::listen(caller, frame)).await;
     }

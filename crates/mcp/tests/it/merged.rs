@@ -2,7 +2,7 @@
 
 use super::{
     gateway::{Answer, modern_message, request},
-    upstream::{Act, Seen, Step, Upstream as Server},
+    upstream::{Act, Seen, Upstream as Server},
     wait,
 };
 use bytes::Bytes;
@@ -18,27 +18,26 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
 
 /// A replica that shows several servers as one.
 pub(crate) struct Merged {
     service: McpService,
     pub(crate) ring: Arc<KeyRing>,
     drain: DrainHandle,
-    begin: Box<dyn Fn(Phase) + Send + Sync>,
+    pub(crate) begin: Box<dyn Fn(Phase) + Send + Sync>,
     pub(crate) principal: Arc<Principal>,
     _background: Vec<Background>,
 }
 
 impl Merged {
-    fn of(servers: &[(&str, &Server)], federation: &str, ring: Option<Arc<KeyRing>>) -> Self {
+    pub(crate) fn of(servers: &[(&str, &Server)], federation: &str, ring: Option<Arc<KeyRing>>) -> Self {
         Self::new(servers, "era: modern", federation, ring)
     }
 
@@ -49,8 +48,16 @@ impl Merged {
         federation: &str,
         ring: Option<Arc<KeyRing>>,
     ) -> Self {
-        let mut text =
-            format!("sessions:\n  ephemeral_key: true\nmcp:\n  federation: {{ {federation} }}\n  servers:\n");
+        Self::start(servers, line, &format!("federation: {{ {federation} }}"), ring)
+    }
+
+    /// With rules for all servers.
+    pub(crate) fn with_rules(servers: &[(&str, &Server)], line: &str, rules: &str) -> Self {
+        Self::start(servers, line, &format!("rules: {rules}"), None)
+    }
+
+    fn start(servers: &[(&str, &Server)], line: &str, mcp: &str, ring: Option<Arc<KeyRing>>) -> Self {
+        let mut text = format!("sessions:\n  ephemeral_key: true\nmcp:\n  {mcp}\n  servers:\n");
         for (name, server) in servers {
             let lines = [
                 format!("    - name: {name}"),
@@ -87,6 +94,11 @@ impl Merged {
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        self.send_as(&self.principal, request).await
+    }
+
+    /// One request of somebody.
+    pub(crate) async fn send_as(&self, who: &Arc<Principal>, request: Request<Full<Bytes>>) -> Answer {
         let connection = ConnectionInfo {
             peer: ([127, 0, 0, 1], 50_000).into(),
             client: [127, 0, 0, 1].into(),
@@ -101,21 +113,36 @@ impl Merged {
         let mut rng = fastrand::Rng::new();
         let mut ctx =
             RequestContext::begin(&request, &connection, deadline, &mut rng, &ContextDefaults::default());
-        ctx.principal = Arc::clone(&self.principal);
+        ctx.principal = Arc::clone(who);
         Answer(self.service.handle_merged(&mut ctx, request, &connection).await)
     }
 
-    async fn modern(&self, method: &str, params: Value) -> Answer {
+    /// A POST of somebody.
+    pub(crate) async fn post_as(
+        &self,
+        who: &Arc<Principal>,
+        message: &Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.send_as(who, request("POST", message.to_string(), headers)).await
+    }
+
+    pub(crate) async fn modern(&self, method: &str, params: Value) -> Answer {
+        self.modern_as(&self.principal, method, params).await
+    }
+
+    /// A modern request of somebody.
+    pub(crate) async fn modern_as(&self, who: &Arc<Principal>, method: &str, params: Value) -> Answer {
         let (message, name) = modern_message(7, method, params);
         let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
         if let Some(name) = &name {
             headers.push(("mcp-name", name));
         }
-        self.send(request("POST", message.to_string(), &headers)).await
+        self.post_as(who, &message, &headers).await
     }
 
     /// The names of a list's first page, and its cursor.
-    async fn list(
+    pub(crate) async fn list(
         &self,
         method: &str,
         key: &str,
@@ -132,12 +159,12 @@ impl Merged {
         (names.collect(), result["nextCursor"].as_str().map(str::to_owned))
     }
 
-    async fn tools(&self) -> Vec<String> {
+    pub(crate) async fn tools(&self) -> Vec<String> {
         self.list("tools/list", "tools", "name", None).await.0
     }
 }
 
-fn complete(seen: &Seen, mut result: Value) -> Act {
+pub(crate) fn complete(seen: &Seen, mut result: Value) -> Act {
     result["resultType"] = json!("complete");
     if result.get("ttlMs").is_none() {
         result["ttlMs"] = json!(0);
@@ -147,7 +174,7 @@ fn complete(seen: &Seen, mut result: Value) -> Act {
 }
 
 /// Two pages of tools, a prompt, two resources and a template; says who was called, and with what.
-fn everything(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
+pub(crate) fn everything(name: &'static str) -> impl Fn(&Seen) -> Act + Send + Sync + 'static {
     move |seen| {
         let params = &seen.message["params"];
         assert_eq!(
@@ -321,74 +348,4 @@ async fn a_list_is_kept_for_as_long_as_its_member_says_and_not_shown_to_others()
     let other = Merged { principal: Arc::new(principal("other")), ..gateway };
     assert_eq!(other.tools().await, ["m__t"]);
     assert_eq!(server.saw("tools/list"), 2, "another caller's list is another list");
-}
-
-#[tokio::test]
-async fn one_subscription_hears_every_member_and_a_change_ends_what_was_kept() {
-    let change = Arc::new(Notify::new());
-    let listener = |name: &'static str, change: Arc<Notify>| {
-        let rest = everything(name);
-        move |seen: &Seen| {
-            let id = &seen.message["id"];
-            let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
-            let event = |method: &str, mut params: Value| {
-                params["_meta"] = meta.clone();
-                Step::message(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
-            };
-            match seen.rpc() {
-                "subscriptions/listen" => {
-                    let filter = seen.message["params"]["notifications"].clone();
-                    let mut steps = vec![event(
-                        "notifications/subscriptions/acknowledged",
-                        json!({"notifications": filter}),
-                    )];
-                    steps.push(Step::Wait(Arc::clone(&change)));
-                    for uri in filter["resourceSubscriptions"].as_array().into_iter().flatten() {
-                        steps.push(event("notifications/resources/updated", json!({"uri": uri})));
-                    }
-                    steps.push(event("notifications/tools/list_changed", json!({})));
-                    steps.push(Step::Hang);
-                    Act::Events(steps)
-                }
-                "tools/list" => complete(
-                    seen,
-                    json!({"tools": [{"name": "t", "inputSchema": {}}], "ttlMs": 60_000, "cacheScope": "private"}),
-                ),
-                _ => rest(seen),
-            }
-        }
-    };
-    let one = Server::start(listener("one", Arc::clone(&change))).await;
-    let two = Server::start(listener("two", Arc::clone(&change))).await;
-    let gateway = Merged::of(&[("one", &one), ("two", &two)], "enabled: true", None);
-    gateway.tools().await;
-    gateway.list("resources/list", "resources", "uri", None).await;
-    let uris = ["file:///shared", "holdfast://two/file:///shared"];
-    let filter = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": uris}});
-    let mut events = gateway.modern("subscriptions/listen", filter).await.follow();
-    let first = events.next().await.unwrap().message();
-    let agreed = &first["params"]["notifications"];
-    assert_eq!(*agreed, json!({"toolsListChanged": true, "resourceSubscriptions": uris}));
-    for server in [&one, &two] {
-        let seen = server.seen();
-        let listen = seen.iter().find(|seen| seen.rpc() == "subscriptions/listen").unwrap();
-        assert_eq!(
-            listen.message["params"]["notifications"]["resourceSubscriptions"],
-            json!(["file:///shared"])
-        );
-    }
-    change.notify_waiters();
-    let mut updated = BTreeSet::new();
-    for _ in 0..4 {
-        let event = events.next().await.unwrap().message();
-        assert_eq!(event["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
-        updated.extend(event["params"]["uri"].as_str().map(str::to_owned));
-    }
-    assert_eq!(updated, BTreeSet::from(uris.map(str::to_owned)), "under the URIs that the client knows");
-    gateway.tools().await;
-    assert_eq!((one.saw("tools/list"), two.saw("tools/list")), (2, 2), "what changed is asked for again");
-    (gateway.begin)(Phase::Unready);
-    (gateway.begin)(Phase::Closing);
-    let last = events.next().await.unwrap().message();
-    assert_eq!((&last["id"], &last["result"]["resultType"]), (&json!(7), &json!("complete")));
 }

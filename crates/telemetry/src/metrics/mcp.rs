@@ -121,6 +121,22 @@ label! {
 }
 
 label! {
+    /// What a request named that no rule allows its caller.
+    pub enum Denied {
+        /// A tool.
+        Tool => "tool",
+        /// A prompt.
+        Prompt => "prompt",
+        /// A resource or a template of resources.
+        Resource => "resource",
+        /// A task.
+        Task => "task",
+        /// Something that no rule can name, or nothing that can be read.
+        Other => "other",
+    }
+}
+
+label! {
     /// Kinds of event streams.
     pub enum StreamKind {
         /// The answer to a POST.
@@ -178,6 +194,8 @@ pub struct McpMetrics {
     pub streams_resumed: Counter,
     /// Answers that nobody waits for.
     pub stale_answers: Counter,
+    /// Requests that no rule allows.
+    pub denied: PerLabel<Denied, Counter>,
     /// Sealed values not opened.
     pub seal_failures: PerLabel<SealFailure, Counter>,
     _scope: Scope,
@@ -208,6 +226,7 @@ impl McpMetrics {
             answers_refused: scope.counter(Metric::McpAnswersRefused, &[server]),
             streams_resumed: scope.counter(Metric::McpStreamsResumed, &[server]),
             stale_answers: scope.counter(Metric::McpStaleAnswers, &[server]),
+            denied: scope.counters(Metric::McpDenied, &[server]),
             seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
             _scope: scope,
         }

@@ -33,7 +33,7 @@ pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};
 pub use mcp::{
-    JournalRead, ListPart, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure,
+    Denied, JournalRead, ListPart, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure,
     SessionRefusal, StreamKind,
 };
 pub use peers::{PeerAnswer, PeerAsk, PeerDeath, PeerDial, PeerEnd, PeerLinkState, PeerMetrics, PeerNote};

@@ -155,6 +155,7 @@ table! {
     McpAnswersRefused: Counter "holdfast_mcp_answers_refused" ["server"] "JSON answers given up because mcp.response_bytes_total was used up.";
     McpStreamsResumed: Counter "holdfast_mcp_streams_resumed" ["server"] "Event streams resumed with Last-Event-ID.";
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
+    McpDenied: Counter "holdfast_mcp_denied" ["server", "kind"] "Requests refused because no rule allows them to their caller, by what they named.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
     LinksOpen: Gauge "holdfast_links_open" ["server"] "Links to a server that does not speak Streamable HTTP: open, or not yet at their end. Of a program these are its processes.";

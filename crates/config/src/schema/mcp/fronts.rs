@@ -105,6 +105,12 @@ static STDIO: Block = Block {
             Def::Empty,
             "Its scopes.",
         ),
+        key(
+            "roles",
+            Kind::List { of: &Kind::Text(Rule::Any), max: 100, one: true },
+            Def::Empty,
+            "Its roles.",
+        ),
     ]],
     scalar: None,
     reserved: &[],

@@ -1,0 +1,33 @@
+//! Who may use what of MCP servers.
+
+use crate::Glob;
+
+/// One rule of `mcp.rules` or `mcp.servers[].rules`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct McpRule {
+    /// Default `Allow`.
+    pub effect: RuleEffect,
+    /// Callers by name; empty = everybody.
+    pub subjects: Vec<Glob>,
+    /// Callers with one of these; empty = everybody.
+    pub scopes: Vec<String>,
+    /// Callers with one of these; empty = everybody.
+    pub roles: Vec<String>,
+    /// Servers; empty = all. A server's own rule has none.
+    pub servers: Vec<Glob>,
+    /// Tools. Everything, if there are neither tools nor prompts nor resources.
+    pub tools: Vec<Glob>,
+    /// Prompts.
+    pub prompts: Vec<Glob>,
+    /// Resources and their templates.
+    pub resources: Vec<Glob>,
+}
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleEffect {
+    /// The caller may.
+    Allow,
+    /// The caller may not, whatever else allows it.
+    Deny,
+}

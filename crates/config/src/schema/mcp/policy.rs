@@ -1,0 +1,71 @@
+//! Who may use what of MCP servers, and how much of it.
+
+use super::{Block, Def, Key, Kind, Rule, Word, key};
+
+const NAMES: Kind = Kind::List { of: &Kind::Text(Rule::Glob), max: 1000, one: true };
+const WORDS: Kind = Kind::List { of: &Kind::Text(Rule::Any), max: 1000, one: true };
+
+const EFFECT: Key = key(
+    "effect",
+    Kind::Choice(&[
+        Word(&["allow"], "the caller may"),
+        Word(&["deny"], "the caller may not, whatever else allows it"),
+    ]),
+    Def::Text("allow"),
+    "What the rule says.",
+);
+
+const WHO: &[Key] = &[
+    key("subjects", WORDS, Def::Empty, "Callers by name, with `*` for anything. Absent = everybody."),
+    key("scopes", WORDS, Def::Empty, "Callers with one of these scopes. Absent = everybody."),
+    key("roles", WORDS, Def::Empty, "Callers with one of these roles. Absent = everybody."),
+];
+
+const WHAT: &[Key] = &[
+    key("tools", NAMES, Def::Empty, "Tools by their name at the server, with `*` for anything."),
+    key("prompts", NAMES, Def::Empty, "Prompts, likewise."),
+    key(
+        "resources",
+        Kind::List { of: &Kind::Text(Rule::UriGlob), max: 1000, one: true },
+        Def::Empty,
+        "Resources by URI, and templates by their text, likewise.",
+    ),
+];
+
+pub(super) const RULES: &[Key] = &[key(
+    "rules",
+    Kind::List { of: &RULE_KIND, max: 1000, one: false },
+    Def::Empty,
+    "Who may use what. Once there is one, every server refuses what no rule allows.",
+)];
+
+pub(super) const SERVER_RULES: &[Key] = &[key(
+    "rules",
+    Kind::List { of: &SERVER_RULE_KIND, max: 1000, one: false },
+    Def::Empty,
+    "The same for this server, beside `mcp.rules`. Once there is one, this server refuses what no rule allows.",
+)];
+
+static RULE_KIND: Kind = Kind::Block(&RULE);
+static SERVER_RULE_KIND: Kind = Kind::Block(&SERVER_RULE);
+
+static RULE: Block = Block {
+    name: "mcp.rules[]",
+    doc: "One rule. It holds for callers that fit each of `subjects`, `scopes` and `roles` that is given, and for what `tools`, `prompts` and `resources` name: for everything, if none of the three is given. A `deny` wins over every `allow`.",
+    keys: &[
+        &[EFFECT],
+        WHO,
+        &[key("servers", NAMES, Def::Empty, "Servers by name, with `*` for anything. Absent = all.")],
+        WHAT,
+    ],
+    scalar: None,
+    reserved: &[],
+};
+
+static SERVER_RULE: Block = Block {
+    name: "mcp.servers[].rules[]",
+    doc: "One rule for one server, as in `mcp.rules`.",
+    keys: &[&[EFFECT], WHO, WHAT],
+    scalar: None,
+    reserved: &[],
+};

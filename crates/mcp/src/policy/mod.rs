@@ -1,0 +1,14 @@
+//! Who may use what: decisions without I/O (decision 0016).
+//!
+//! [`rules`] decides, [`named`] says what a request names, [`screen`] takes out of a server's messages what their reader may not see.
+
+mod named;
+mod rules;
+mod screen;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use named::Named;
+pub(crate) use rules::{Kind, Rules, View};
+pub(crate) use screen::{Screened, screen};
