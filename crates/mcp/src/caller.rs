@@ -4,7 +4,7 @@ use crate::{
     errors::{McpError, Problem},
     exchange::{Failure, Head, Outgoing},
     frame::{Frame, Kind, Member},
-    policy::{Named, View},
+    policy::{Allowance, Named, View},
     server::Server,
     shared::Shared,
     state::{Room, Use},
@@ -12,13 +12,15 @@ use crate::{
 use bytes::Bytes;
 use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
 use holdfast_resilience::{Safety, Sent};
-use holdfast_telemetry::metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, SealFailure, StreamKind};
+use holdfast_telemetry::metrics::{
+    Limit, MappedEra, McpMetrics, McpOutcome, MethodClass, SealFailure, StreamKind,
+};
 use holdfast_upstream::EndpointKey;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use parking_lot::Mutex;
 use std::{
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// `MCP-Protocol-Version`.
@@ -138,15 +140,28 @@ impl Caller {
         }
     }
 
-    /// Whether the server's rules permit what `frame` names. The refusal says nothing of what is there.
-    pub(crate) fn permits(&self, frame: &Frame) -> Result<(), McpError> {
-        let Some(view) = &self.view else { return Ok(()) };
-        Named::read(frame).judge(view).map_err(|denied| {
-            self.server.metrics.denied.inc(denied);
-            let error = McpError::new(Problem::NotPermitted);
-            self.note_outcome(McpOutcome::Refused, reason(&error));
-            error
-        })
+    /// Lets a client's message pass, and says what it may take: whether the server's rules permit what it names, and whether its limits
+    /// have room for it. The first refusal says nothing of what is there.
+    pub(crate) fn admit(&self, frame: &Frame) -> Result<Allowance, McpError> {
+        let admitted = match &self.view {
+            Some(view) => Named::read(frame).judge(view).map_err(|denied| {
+                self.server.metrics.denied.inc(denied);
+                McpError::new(Problem::NotPermitted)
+            }),
+            None => Ok(()),
+        };
+        let admitted = admitted.and_then(|()| {
+            self.server.limits.admit(frame, self.until, self.shared.response_max).map_err(|limit| {
+                self.server.metrics.limited.inc(limit);
+                limited(limit)
+            })
+        });
+        admitted.inspect_err(|error| self.note_outcome(McpOutcome::Refused, reason(error)))
+    }
+
+    /// What a request of the gateway's own may take.
+    pub(crate) fn unlimited(&self) -> Allowance {
+        Allowance::plain(self.until, self.shared.response_max)
     }
 
     /// Remembers who answered.
@@ -302,6 +317,17 @@ pub(crate) fn failure_verdict(failure: &Failure) -> McpOutcome {
 /// Whether a failed request can be sent once more.
 pub(crate) fn may_repeat(failure: &Failure, safety: Safety) -> bool {
     failure.sent() == Sent::Nothing || safety != Safety::Unsafe
+}
+
+/// The typed answer to a request that met a limit of its server or tool.
+fn limited(limit: Limit) -> McpError {
+    match limit {
+        Limit::RequestBytes => McpError::new(Problem::PayloadTooLarge)
+            .detail("more than max_request_bytes of the server or the tool"),
+        Limit::Concurrency | Limit::ResponseBytes => McpError::new(Problem::Overloaded)
+            .detail("max_concurrency calls of this tool are under way")
+            .retry_after(Duration::from_secs(1)),
+    }
 }
 
 /// The word an error is known by in records and metrics.

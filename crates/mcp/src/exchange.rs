@@ -15,6 +15,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use holdfast_resilience::{Safety, Sent};
+use holdfast_telemetry::metrics::Limit;
 use holdfast_upstream::{CallError, EndpointKey, clock};
 use http::{HeaderMap, Method, StatusCode, header};
 use std::{
@@ -265,7 +266,8 @@ async fn read_json(
     {
         Err(clock::Elapsed) => return Err(Failure::Late(endpoint)),
         Ok(Err(Unread::TooLarge)) => {
-            return Err(Failure::Unusable(endpoint, "more than mcp.max_response_bytes".to_owned()));
+            room.metrics.limited.inc(Limit::ResponseBytes);
+            return Err(Failure::Unusable(endpoint, "more than max_response_bytes".to_owned()));
         }
         Ok(Err(Unread::NoRoom)) => {
             room.metrics.answers_refused.inc();
@@ -303,10 +305,7 @@ async fn read_events(
             Err(clock::Elapsed) if wait < until => return Ok(Answer::Open(head, events, source)),
             Err(clock::Elapsed) => return Err(Failure::Late(head.endpoint)),
             Ok(Err(SourceError::TooLarge)) => {
-                return Err(Failure::Unusable(
-                    head.endpoint,
-                    "an event above mcp.max_response_bytes".to_owned(),
-                ));
+                return Err(Failure::Unusable(head.endpoint, "an event above max_response_bytes".to_owned()));
             }
             // The server closed the connection, not the stream, if it gave an id to resume by (SEP-1699).
             Ok(Ok(None)) if hold != Hold::OnlyAnswer && events.iter().any(|event| event.id.is_some()) => {

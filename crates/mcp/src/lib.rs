@@ -21,6 +21,7 @@ mod legacy;
 mod modern;
 mod policy;
 mod probe;
+mod record;
 mod replica;
 mod reply;
 mod server;

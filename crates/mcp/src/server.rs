@@ -1,7 +1,8 @@
 //! One MCP server as the drivers see it: its policy, the way to its endpoints, its metrics.
 
 use crate::{
-    policy::{Rules, View},
+    policy::{Limits, Rules, View},
+    state::UnderWay,
     token::EndpointTag,
     wire::Wire,
 };
@@ -32,6 +33,7 @@ pub struct Server {
     own_rules: Vec<McpRule>,
     /// All rules about it; `None` = everything is permitted.
     rules: Option<Arc<Rules>>,
+    pub(crate) limits: Limits,
     /// In the order of tags: a search needs no hash.
     tags: ArcSwap<Vec<(EndpointTag, EndpointKey)>>,
 }
@@ -75,6 +77,7 @@ impl Server {
             handle_ttl: config.handle_ttl,
             attempts_max: if retry.enabled { retry.max_attempts.max(1) } else { 1 },
             credential,
+            limits: Limits::new(config),
             own_rules: config.rules.clone(),
             rules: Rules::of(&config.name, &[], &config.rules),
             tags: ArcSwap::default(),
@@ -91,8 +94,9 @@ impl Server {
         matches!(self.wire, Wire::Linked(_))
     }
 
-    /// Puts the rules for all servers beside its own.
-    pub(crate) fn govern(&mut self, all: &[McpRule]) {
+    /// Puts the rules for all servers beside its own, and counts the calls under way with those of the snapshot before.
+    pub(crate) fn govern(&mut self, all: &[McpRule], under_way: &UnderWay) {
+        self.limits.share(|tools| under_way.of(&self.name, tools));
         self.rules = Rules::of(&self.name, all, &self.own_rules);
     }
 

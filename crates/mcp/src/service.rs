@@ -7,12 +7,13 @@ use crate::{
     era::{Era, Version, classify},
     errors::{McpError, Problem, Refusal as _},
     federation::{self, Federation, Names, Patience},
-    frame::{Frame, FrameError, Kind, Limits, Member},
+    frame::{Frame, FrameError, Limits},
     guest::Guest,
     headers::{self, Mirrored},
     legacy::{self, Reach},
     modern,
     origin::OriginPolicy,
+    record::{note, refused, remember},
     reply,
     seal::{KeyRing, KeyRingError},
     server::Server,
@@ -23,9 +24,9 @@ use crate::{
 use bytes::Bytes;
 use holdfast_config::{EraMode, Mcp, OnMemberFailure, Sessions};
 use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext, unshared};
-use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
-use holdfast_upstream::{EndpointKey, clock};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use holdfast_telemetry::{RecordOutcome, metrics::McpOutcome};
+use holdfast_upstream::clock;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// From the first byte of a body to its last. The accept side bounds the pauses in between.
@@ -72,7 +73,7 @@ impl McpService {
             batch_max: mcp.max_batch,
         };
         let governed = |mut server: Server| {
-            server.govern(&mcp.rules);
+            server.govern(&mcp.rules, &shared.state.under_way);
             (Box::from(server.name()), Arc::new(server))
         };
         let servers = servers.into_iter().map(governed).collect();
@@ -365,41 +366,4 @@ async fn merged(
         ctx.record.outcome = RecordOutcome::Rejected;
     }
     response
-}
-
-/// What the access record says of a message.
-fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era) {
-    let name = match frame.kind() {
-        Kind::Request => frame.text(Member::Name).unwrap_or_default(),
-        Kind::Notification | Kind::Response | Kind::ErrorResponse => "".into(),
-    };
-    ctx.record.mcp = Some(McpCall {
-        method: Inline::new(&frame.method()),
-        era: if matches!(era, Era::Modern) { "modern" } else { "legacy" },
-        name: Inline::new(&name),
-    });
-}
-
-fn refused(ctx: &mut RequestContext, error: &McpError) -> Response<Body> {
-    ctx.record.reason = reason(error);
-    ctx.record.outcome = RecordOutcome::Rejected;
-    reply::error(error, None)
-}
-
-fn note(ctx: &mut RequestContext, caller: &Caller, status: StatusCode) {
-    let notes = caller.notes.lock();
-    let record = &mut ctx.record;
-    record.upstream = Some(Arc::clone(&caller.server.name));
-    record.endpoint = notes.endpoint.as_ref().map(EndpointKey::shared);
-    record.attempts = notes.attempts;
-    record.reason = notes.reason;
-    record.streaming = notes.streaming;
-    record.outcome = match notes.failure {
-        // Refused before a driver had anything to note: no session, a bad header.
-        None if status.is_client_error() => RecordOutcome::Rejected,
-        None => RecordOutcome::Ok,
-        Some(McpOutcome::Refused) => RecordOutcome::Rejected,
-        Some(McpOutcome::Timeout) => RecordOutcome::Timeout,
-        Some(_) => RecordOutcome::UpstreamError,
-    };
 }

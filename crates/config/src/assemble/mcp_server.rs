@@ -11,11 +11,12 @@ pub(super) fn server(block: &BlockVal) -> Result<McpServer, Missing> {
     let by_url = web_sockets(&mut upstream);
     Ok(assemble!(block => McpServer {
         name, session, trust_hints, era, request_timeout, initialize_timeout,
-        max_reinitializations, handle_ttl;
+        max_reinitializations, handle_ttl, max_request_bytes, max_response_bytes;
         upstream: upstream,
         transport: block.take::<Option<Transport>>("transport")?.unwrap_or(by_url),
         command: command(block)?,
         rules: policy::rules(block)?,
+        tools: policy::tools(block)?,
         links: links(block)?,
         auth: auth::route_auth(block.block("auth"))?,
         upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?

@@ -2,7 +2,7 @@
 
 use super::{Missing, assemble, words};
 use crate::{
-    model::{McpRule, RuleEffect},
+    model::{McpRule, RuleEffect, ToolLimits},
     value::BlockVal,
 };
 
@@ -17,4 +17,14 @@ pub(super) fn rules(block: &BlockVal) -> Result<Vec<McpRule>, Missing> {
         )
     };
     block.blocks("rules").map(|(_, block)| rule(block)).collect()
+}
+
+/// The `tools` of a server.
+pub(super) fn tools(block: &BlockVal) -> Result<Vec<ToolLimits>, Missing> {
+    let limits = |tool: &BlockVal| {
+        Ok(assemble!(tool => ToolLimits { timeout, max_concurrency, max_request_bytes, max_response_bytes;
+            tools: tool.take("match")?
+        }))
+    };
+    block.blocks("tools").map(|(_, tool)| limits(tool)).collect()
 }

@@ -1,8 +1,8 @@
 //! MCP servers.
 
 use crate::{
-    ByteSize, Conversations, Federation, McpRule, RouteAuth, Secret, SseFront, StdioFront, Upstream,
-    UpstreamAuth, WebSocketFront,
+    ByteSize, Conversations, Federation, McpRule, RouteAuth, Secret, SseFront, StdioFront, ToolLimits,
+    Upstream, UpstreamAuth, WebSocketFront,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -74,6 +74,12 @@ pub struct McpServer {
     pub max_reinitializations: usize,
     /// Life of sealed `requestState` and task handles. Default 1h.
     pub handle_ttl: Duration,
+    /// Largest message of a client; `None` = as for all servers.
+    pub max_request_bytes: Option<ByteSize>,
+    /// Largest message of the server; `None` = as for all servers.
+    pub max_response_bytes: Option<ByteSize>,
+    /// Limits of single tools; the first that matches holds.
+    pub tools: Vec<ToolLimits>,
     /// Who may use what of this one, beside the rules of all.
     pub rules: Vec<McpRule>,
     /// Credential for the server. The client's own is never forwarded.

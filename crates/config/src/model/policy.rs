@@ -1,6 +1,7 @@
 //! Who may use what of MCP servers.
 
-use crate::Glob;
+use crate::{ByteSize, Glob};
+use std::time::Duration;
 
 /// One rule of `mcp.rules` or `mcp.servers[].rules`.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,4 +31,19 @@ pub enum RuleEffect {
     Allow,
     /// The caller may not, whatever else allows it.
     Deny,
+}
+
+/// Limits for calls of some tools; `None` = as for the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolLimits {
+    /// Which tools.
+    pub tools: Glob,
+    /// Of a whole call.
+    pub timeout: Option<Duration>,
+    /// Calls at once of all of them.
+    pub max_concurrency: Option<usize>,
+    /// Largest call.
+    pub max_request_bytes: Option<ByteSize>,
+    /// Largest message of the answer.
+    pub max_response_bytes: Option<ByteSize>,
 }

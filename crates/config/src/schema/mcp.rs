@@ -13,7 +13,7 @@ use super::{
 use federation::FEDERATION;
 use fronts::FRONTS;
 use links::{LINKS, TRANSPORT};
-use policy::{RULES, SERVER_RULES};
+use policy::{LIMITS, RULES, SERVER_RULES};
 use stdio::COMMAND;
 
 const API_ENDPOINTS: &[Key] = &[key(
@@ -256,6 +256,7 @@ static MCP_SERVER: Block = Block {
                 "Life of sealed `requestState` and task handles.",
             ),
         ],
+        LIMITS,
         SERVER_RULES,
         POLICY,
     ],

@@ -27,6 +27,13 @@ pub(super) fn check(check: &mut Check<'_>) {
             lists(check, &format!("mcp.servers[{i}].rules[{n}]"), rule);
         }
         unreachable(check, mcp, i, server);
+        let path = format!("mcp.servers[{i}]");
+        sizes(check, mcp, &path, server);
+        for (n, tool) in server.blocks("tools") {
+            let path = format!("{path}.tools[{n}]");
+            sizes(check, mcp, &path, tool);
+            limits(check, &path, n, server, tool);
+        }
     }
 }
 
@@ -57,5 +64,40 @@ fn unreachable(check: &mut Check<'_>, mcp: &BlockVal, index: usize, server: &Blo
         let message = "no rule allows anything of this server to anybody";
         check.warning(format!("mcp.servers[{index}]"), server.at_key("name"), message).help =
             Some("what no rule allows is refused, once there is a rule".into());
+    }
+}
+
+/// A limit above the one that refuses first would never be reached.
+fn sizes(check: &mut Check<'_>, mcp: &BlockVal, path: &str, block: &BlockVal) {
+    let size = |block: &BlockVal, name: &str| match block.get(name).map(|val| &val.data) {
+        Some(Data::Size(bytes)) => Some(*bytes),
+        _ => None,
+    };
+    for (own, all) in
+        [("max_request_bytes", "max_message_bytes"), ("max_response_bytes", "max_response_bytes")]
+    {
+        if let (Some(have), Some(most)) = (size(block, own), size(mcp, all))
+            && have > most
+        {
+            let message = format!("is above `mcp.{all}`, which is reached first");
+            check.error(format!("{path}.{own}"), block.at_key(own), message);
+        }
+    }
+}
+
+fn limits(check: &mut Check<'_>, path: &str, number: usize, server: &BlockVal, tool: &BlockVal) {
+    let Some(glob) = tool.text("match") else { return };
+    let first = server.blocks("tools").find(|(n, other)| *n < number && other.text("match") == Some(glob));
+    if let Some((_, first)) = first {
+        let draft = crate::diagnostic::Draft::error(
+            format!("{path}.match"),
+            tool.at_key("match"),
+            "never holds: the first entry that matches a tool does",
+        );
+        check.push(draft.also(first.at_key("match"), "this one"));
+    }
+    let keys = ["timeout", "max_concurrency", "max_request_bytes", "max_response_bytes"];
+    if !keys.iter().any(|key| tool.mentions(key)) {
+        check.error(path, tool.at_key("match"), "limits nothing");
     }
 }

@@ -101,12 +101,12 @@ fn stream(caller: &Arc<Caller>, session: &Arc<Session>, outcomes: Vec<Outcome>) 
                     stream.push(translator.event(event, stream.next_sequence(), true));
                 }
             }
-            Outcome::Open { epoch, events, source, id, tally } => {
+            Outcome::Open { epoch, events, source, id, tally, allowance } => {
                 let pump = Pump {
                     caller: Arc::clone(caller),
                     stream: Arc::clone(&stream),
                     translator: translator(epoch),
-                    carries: Carries::Answer { id, tally },
+                    carries: Carries::Answer { id, tally, allowance },
                     // Several answers share the stream, and a log is of one.
                     log: None,
                 };

@@ -11,6 +11,7 @@ use crate::{
     drain::Draining,
     errors::{McpError, Problem},
     ids::Epoch,
+    policy::Allowance,
     reply,
     source::{Event, Source},
     state::streams::{LiveStream, Reading, StreamId},
@@ -34,7 +35,7 @@ pub(crate) enum Outcome {
     /// A whole event stream, answer included.
     Events { epoch: Epoch, events: Vec<Event> },
     /// An event stream that goes on.
-    Open { epoch: Epoch, events: Vec<Event>, source: Source, id: Bytes, tally: Tally },
+    Open { epoch: Epoch, events: Vec<Event>, source: Source, id: Bytes, tally: Tally, allowance: Allowance },
     /// Taken; there is nothing to say (202).
     Accepted,
     /// An error of ours.
@@ -67,7 +68,7 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
             }
             reply::events(Body::full(body.freeze()))
         }
-        Outcome::Open { epoch, events, source, id, tally } => {
+        Outcome::Open { epoch, events, source, id, tally, allowance } => {
             let state = &caller.shared.state;
             let stream = state.streams.open(session.uid, reading(caller));
             let translator = Translator::new(&caller.shared, session, stream.id, epoch, Some(&id));
@@ -83,7 +84,7 @@ pub(crate) fn respond(caller: &Arc<Caller>, session: &Arc<Session>, outcome: Out
                 caller: Arc::clone(caller),
                 stream,
                 translator,
-                carries: Carries::Answer { id, tally },
+                carries: Carries::Answer { id, tally, allowance },
                 log,
             };
             pump.start(events, source);

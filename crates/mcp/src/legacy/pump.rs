@@ -5,6 +5,7 @@ use crate::{
     caller::{Caller, OpenStream, Tally, verdict},
     errors::{McpError, Problem},
     exchange::let_end,
+    policy::Allowance,
     source::{Event, Source, SourceError},
     state::streams::{End, LiveStream, Resume, SharedLog, Written},
     token::LoggedEvent,
@@ -24,8 +25,8 @@ const NEVER: Duration = Duration::from_hours(24 * 365);
 
 /// What a pump carries.
 pub(crate) enum Carries {
-    /// The answer to one request: its raw id, and how to count it.
-    Answer { id: Bytes, tally: Tally },
+    /// The answer to one request: its raw id, how to count it, and what it may take.
+    Answer { id: Bytes, tally: Tally, allowance: Allowance },
     /// Whatever the server says on its own.
     Unasked,
 }
@@ -126,8 +127,8 @@ impl Pump {
     async fn next(&mut self, source: &mut Source) -> Result<Result<Option<Event>, SourceError>, Stopped> {
         let stream = Arc::clone(&self.stream);
         let retention = self.caller.shared.state.streams.retention();
-        let until = match self.carries {
-            Carries::Answer { .. } => Some(self.caller.until),
+        let until = match &self.carries {
+            Carries::Answer { allowance, .. } => Some(allowance.until),
             Carries::Unasked => None,
         };
         let mut event = pin!(async {
@@ -200,7 +201,7 @@ impl Pump {
             }
             Stopped::Broken(problem) => problem,
         };
-        let Carries::Answer { id, tally } = std::mem::replace(&mut self.carries, Carries::Unasked) else {
+        let Carries::Answer { id, tally, .. } = std::mem::replace(&mut self.carries, Carries::Unasked) else {
             return Ended::With(End::Lost);
         };
         // Never a clean end without an answer: the client would wait for ever.
@@ -217,7 +218,7 @@ impl Pump {
 
     fn pause(self) -> Ended {
         let awaiting = match self.carries {
-            Carries::Answer { id, tally } => {
+            Carries::Answer { id, tally, .. } => {
                 // Counted when its answer comes.
                 tally.forget();
                 Some(id)

@@ -11,6 +11,7 @@ use crate::{
     exchange::{Answer, Failure, Hold, ask, bare_error},
     frame::Frame,
     ids::Epoch,
+    policy::Allowance,
     state::Binding,
 };
 use bytes::Bytes;
@@ -18,7 +19,10 @@ use holdfast_resilience::Safety;
 use holdfast_telemetry::metrics::{MappedEra, McpOutcome, SessionRefusal};
 use holdfast_upstream::EndpointKey;
 use http::StatusCode;
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 /// Re-bindings one request may cause. A second is needed when the new endpoint dies at once.
 const REBINDINGS_MAX: u32 = 2;
@@ -47,6 +51,10 @@ struct Asking<'a> {
     id: Bytes,
     safety: Safety,
     tally: Option<Tally>,
+    until: Instant,
+    answer_max: usize,
+    /// Goes with an answer that streams.
+    allowance: Option<Allowance>,
 }
 
 /// Sends a client's request and reads the answer as far as its safety wants.
@@ -55,14 +63,23 @@ pub(crate) async fn request(caller: &Caller, session: &Session, frame: &Frame) -
         return Outcome::refused(McpError::new(Problem::InvalidRequest), None);
     };
     let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
-    if let Err(error) = caller.permits(frame) {
-        tally.end(McpOutcome::Refused);
-        // As a server would answer: some clients of these versions take another status for the end of the connection.
-        return Outcome::Message { status: StatusCode::OK, body: error.render(Some(&id)) };
-    }
+    let allowance = match caller.admit(frame) {
+        Ok(allowance) => allowance,
+        Err(error) => {
+            tally.end(McpOutcome::Refused);
+            // As a server would answer: some clients of these versions take another status for the end of the connection.
+            return match error.problem() {
+                Problem::NotPermitted => {
+                    Outcome::Message { status: StatusCode::OK, body: error.render(Some(&id)) }
+                }
+                _ => Outcome::refused(error, Some(id)),
+            };
+        }
+    };
+    let (until, answer_max, allowance) = (allowance.until, allowance.answer_max, Some(allowance));
     let tally = Some(tally);
     let safety = caller.safety(frame);
-    let mut asking = Asking { caller, session, frame, id, safety, tally };
+    let mut asking = Asking { caller, session, frame, id, safety, tally, until, answer_max, allowance };
     let mut bound = session.binding(caller).await;
     let mut reconnected = false;
     for moves in 0..=REBINDINGS_MAX {
@@ -102,6 +119,7 @@ impl Asking<'_> {
         loop {
             let mut out = caller.message(self.frame.bytes().clone(), self.safety);
             bind(&mut out, self.session, binding);
+            (out.until, out.answer_max) = (self.until, self.answer_max);
             out.avoid.clone_from(&avoid);
             left -= 1;
             let failure = match ask(&caller.server, out, Some(&self.id), hold).await {
@@ -147,8 +165,10 @@ impl Asking<'_> {
                 Outcome::Message { status: head.status, body: response.into_bytes() }
             }
             Answer::Events(_, events) => Outcome::Events { epoch, events },
-            Answer::Open(_, events, source) => match self.tally.take() {
-                Some(tally) => Outcome::Open { epoch, events, source, id: self.id.clone(), tally },
+            Answer::Open(_, events, source) => match self.tally.take().zip(self.allowance.take()) {
+                Some((tally, allowance)) => {
+                    Outcome::Open { epoch, events, source, id: self.id.clone(), tally, allowance }
+                }
                 None => Outcome::refused(McpError::new(Problem::Internal), Some(self.id.clone())),
             },
             Answer::Bare(head) => {

@@ -268,7 +268,7 @@ fn pump(
     let carries = match awaiting {
         Some(id) => {
             let tally = Tally::of(&caller.server, MethodClass::Other, MappedEra::Legacy);
-            Carries::Answer { id, tally }
+            Carries::Answer { id, tally, allowance: caller.unlimited() }
         }
         None => Carries::Unasked,
     };

@@ -8,6 +8,7 @@ use crate::{
     caller::{Caller, Tally, verdict},
     errors::{McpError, Problem},
     exchange::let_end,
+    policy::Allowance,
     source::{Event, Source, SourceError},
     sse,
 };
@@ -34,6 +35,8 @@ pub(super) struct Ending {
     pub(super) id: Bytes,
     pub(super) rewrite: Rewrite,
     pub(super) tally: Option<Tally>,
+    /// Until when, and its place among the calls of its tool.
+    pub(super) allowance: Allowance,
 }
 
 /// See the module.
@@ -47,7 +50,8 @@ pub(super) struct CallBody {
 impl CallBody {
     /// `events` were read already; `source` brings the rest.
     pub(super) fn new(events: Vec<Event>, source: Source, ending: Ending) -> Self {
-        let alarm = Alarm::new(clock::after(clock::now(), ending.caller.shared.keep_alive));
+        let next = clock::after(clock::now(), ending.caller.shared.keep_alive);
+        let alarm = Alarm::new(next.min(ending.allowance.until));
         let mut body = Self { ready: VecDeque::new(), source: Some(source), alarm, ending };
         for event in events {
             body.take(&event);
@@ -88,7 +92,7 @@ impl CallBody {
     fn quiet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.alarm.poll(cx));
         let now = clock::now();
-        if now >= self.ending.caller.until {
+        if now >= self.ending.allowance.until {
             self.fail(&McpError::new(Problem::Timeout), McpOutcome::Timeout);
         } else {
             self.ready.push_back(Bytes::from_static(sse::KEEP_ALIVE));
@@ -99,7 +103,7 @@ impl CallBody {
 
     fn rest(&mut self) {
         let next = clock::after(clock::now(), self.ending.caller.shared.keep_alive);
-        self.alarm.reset(next.min(self.ending.caller.until));
+        self.alarm.reset(next.min(self.ending.allowance.until));
     }
 }
 

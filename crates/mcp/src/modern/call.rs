@@ -11,7 +11,9 @@ use crate::{
     errors::{McpError, Problem},
     exchange::{Answer, Failure, Hold, ask, bare_error},
     frame::{Frame, Member},
-    headers, reply,
+    headers,
+    policy::Allowance,
+    reply,
     seal::Purpose,
 };
 use bytes::{Bytes, BytesMut};
@@ -32,7 +34,7 @@ struct Prepared {
 }
 
 /// Answers a modern request. Dropping the future cancels it at its endpoint.
-pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> {
+pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame, allowance: Allowance) -> Response<Body> {
     if let Err(error) = mirrored::check(caller, frame).await {
         return refuse(caller, frame, &error);
     }
@@ -45,8 +47,8 @@ pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame) -> Response<Body> 
         }
     };
     let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
-    match exchange(caller, frame, &prepared, None).await {
-        Ok(answer) => deliver(caller, frame, answer, prepared.rewrite, tally),
+    match exchange(caller, frame, &prepared, &allowance, None).await {
+        Ok(answer) => deliver(caller, frame, answer, prepared.rewrite, tally, allowance),
         Err(failure) => {
             let error = match prepared.pin {
                 Some(_) if failure.endpoint_gone() => McpError::new(Problem::EndpointGone),
@@ -66,7 +68,7 @@ pub(crate) async fn fetch(caller: &Caller, frame: &Frame) -> Result<Frame, McpEr
     let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
     let prepared =
         Prepared { body: frame.bytes().clone(), name: None, pin: None, rewrite: Rewrite::default() };
-    match exchange(caller, frame, &prepared, Some(Hold::OnlyAnswer)).await {
+    match exchange(caller, frame, &prepared, &caller.unlimited(), Some(Hold::OnlyAnswer)).await {
         Ok(answer) => {
             let outcome = answer.response().map_or(McpOutcome::UpstreamError, verdict);
             tally.end(outcome);
@@ -126,6 +128,7 @@ async fn exchange(
     caller: &Caller,
     frame: &Frame,
     prepared: &Prepared,
+    allowance: &Allowance,
     hold: Option<Hold>,
 ) -> Result<Answer, Failure> {
     let safety = caller.safety(frame);
@@ -139,6 +142,7 @@ async fn exchange(
         if let Some(name) = &prepared.name {
             out.headers.insert(headers::NAME, name.clone());
         }
+        (out.until, out.answer_max) = (allowance.until, allowance.answer_max);
         out.pin.clone_from(&prepared.pin);
         out.avoid.clone_from(&avoid);
         left -= 1;
@@ -164,6 +168,7 @@ fn deliver(
     answer: Answer,
     rewrite: Rewrite,
     tally: Tally,
+    allowance: Allowance,
 ) -> Response<Body> {
     if let Some(response) = answer.response() {
         if caller.server.trust_hints && frame.is("tools/list") {
@@ -183,6 +188,7 @@ fn deliver(
                 id: frame.id_bytes().unwrap_or_default(),
                 rewrite,
                 tally: Some(tally),
+                allowance,
             };
             reply::events(Body::boxed(CallBody::new(events, source, ending)))
         }

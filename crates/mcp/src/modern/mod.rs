@@ -48,13 +48,14 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
     if REMOVED.contains(&&*frame.method_bytes()) {
         return refuse(&caller, &frame, &McpError::new(Problem::MethodNotFound));
     }
-    if let Err(error) = caller.permits(&frame) {
-        return refuse(&caller, &frame, &error);
-    }
+    let allowance = match caller.admit(&frame) {
+        Ok(allowance) => allowance,
+        Err(error) => return refuse(&caller, &frame, &error),
+    };
     if frame.is(LISTEN) {
         return Box::pin(listen::listen(caller, frame)).await;
     }
-    call(&caller, &frame).await
+    call(&caller, &frame, allowance).await
 }
 
 /// The headers of a modern message as its client sent them; they were checked against the body.

@@ -14,6 +14,7 @@ mod peer_stream;
 mod revoked;
 pub(crate) mod streams;
 mod turns;
+mod under_way;
 mod uses;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
@@ -25,6 +26,7 @@ pub(crate) use notes::{Note, USES_MAX, Used};
 pub(crate) use params::{Annotated, Params, is_whole, read as read_params};
 pub(crate) use peer_stream::PeerStream;
 pub(crate) use revoked::{Full, Revoked};
+pub(crate) use under_way::UnderWay;
 pub(crate) use uses::{Use, Uses};
 
 use crate::{
@@ -66,6 +68,7 @@ pub struct McpState {
     pub(crate) links: LocalLinks,
     /// This process, among the replicas.
     replica: ReplicaId,
+    pub(crate) under_way: UnderWay,
     /// Shared with the other replicas; none if this one is alone with its memory.
     store: Option<Store>,
     /// Ends with the state.
@@ -124,6 +127,7 @@ impl McpState {
             reading: Turns::new(sessions.max_journal_reads),
             links: LocalLinks::default(),
             replica: ReplicaId::random(),
+            under_way: UnderWay::default(),
             store,
             feed: OnceLock::new(),
             peers: OnceLock::new(),

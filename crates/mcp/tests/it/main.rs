@@ -17,6 +17,7 @@ mod gateway;
 mod handles;
 mod inputs;
 mod kills;
+mod limits;
 mod listening;
 mod merged;
 mod merged_listening;

@@ -137,6 +137,18 @@ label! {
 }
 
 label! {
+    /// A limit of a server or of some of its tools.
+    pub enum Limit {
+        /// `max_request_bytes`.
+        RequestBytes => "request_bytes",
+        /// `max_response_bytes`.
+        ResponseBytes => "response_bytes",
+        /// `max_concurrency`.
+        Concurrency => "concurrency",
+    }
+}
+
+label! {
     /// Kinds of event streams.
     pub enum StreamKind {
         /// The answer to a POST.
@@ -196,6 +208,8 @@ pub struct McpMetrics {
     pub stale_answers: Counter,
     /// Requests that no rule allows.
     pub denied: PerLabel<Denied, Counter>,
+    /// Requests that met a limit of their server or tool.
+    pub limited: PerLabel<Limit, Counter>,
     /// Sealed values not opened.
     pub seal_failures: PerLabel<SealFailure, Counter>,
     _scope: Scope,
@@ -227,6 +241,7 @@ impl McpMetrics {
             streams_resumed: scope.counter(Metric::McpStreamsResumed, &[server]),
             stale_answers: scope.counter(Metric::McpStaleAnswers, &[server]),
             denied: scope.counters(Metric::McpDenied, &[server]),
+            limited: scope.counters(Metric::McpLimited, &[server]),
             seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
             _scope: scope,
         }

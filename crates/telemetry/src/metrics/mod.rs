@@ -33,8 +33,8 @@ pub use histogram::{DURATION_BUCKETS, Histogram};
 pub use label::{Label, PerLabel};
 pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};
 pub use mcp::{
-    Denied, JournalRead, ListPart, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding, SealFailure,
-    SessionRefusal, StreamKind,
+    Denied, JournalRead, Limit, ListPart, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding,
+    SealFailure, SessionRefusal, StreamKind,
 };
 pub use peers::{PeerAnswer, PeerAsk, PeerDeath, PeerDial, PeerEnd, PeerLinkState, PeerMetrics, PeerNote};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

@@ -156,6 +156,7 @@ table! {
     McpStreamsResumed: Counter "holdfast_mcp_streams_resumed" ["server"] "Event streams resumed with Last-Event-ID.";
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
     McpDenied: Counter "holdfast_mcp_denied" ["server", "kind"] "Requests refused because no rule allows them to their caller, by what they named.";
+    McpLimited: Counter "holdfast_mcp_limited" ["server", "limit"] "Requests that ended because of a limit of their server or of the tool they called.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
     LinksOpen: Gauge "holdfast_links_open" ["server"] "Links to a server that does not speak Streamable HTTP: open, or not yet at their end. Of a program these are its processes.";

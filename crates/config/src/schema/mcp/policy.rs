@@ -1,6 +1,6 @@
 //! Who may use what of MCP servers, and how much of it.
 
-use super::{Block, Def, Key, Kind, Rule, Word, key};
+use super::{Block, DAY, Def, Key, Kind, Rule, Word, int, key, kib, mib, seconds};
 
 const NAMES: Kind = Kind::List { of: &Kind::Text(Rule::Glob), max: 1000, one: true };
 const WORDS: Kind = Kind::List { of: &Kind::Text(Rule::Any), max: 1000, one: true };
@@ -45,6 +45,57 @@ pub(super) const SERVER_RULES: &[Key] = &[key(
     Def::Empty,
     "The same for this server, beside `mcp.rules`. Once there is one, this server refuses what no rule allows.",
 )];
+
+const REQUEST_BYTES: Kind = Kind::Size { min: kib(1), max: mib(1024) };
+const RESPONSE_BYTES: Kind = Kind::Size { min: kib(1), max: mib(4096) };
+
+/// Beside `request_timeout` and, of the policy keys, `max_requests`, which hold for the server as a whole.
+pub(super) const LIMITS: &[Key] = &[
+    key(
+        "max_request_bytes",
+        REQUEST_BYTES,
+        Def::None,
+        "Largest message of a client for this server. Absent = `mcp.max_message_bytes`.",
+    ),
+    key(
+        "max_response_bytes",
+        RESPONSE_BYTES,
+        Def::None,
+        "Largest message of this server. Absent = `mcp.max_response_bytes`.",
+    ),
+    key(
+        "tools",
+        Kind::List { of: &TOOL_KIND, max: 1000, one: false },
+        Def::Empty,
+        "Limits of single tools. The first entry that matches a tool holds for its calls.",
+    ),
+];
+
+static TOOL_KIND: Kind = Kind::Block(&TOOL);
+
+static TOOL: Block = Block {
+    name: "mcp.servers[].tools[]",
+    doc: "Limits for calls of the tools that match. What is absent is as for the server.",
+    keys: &[&[
+        key(
+            "match",
+            Kind::Text(Rule::Glob),
+            Def::Required,
+            "Tools by their name at the server, with `*` for anything.",
+        ),
+        key("timeout", seconds(1, DAY), Def::None, "A whole call, in place of `request_timeout`."),
+        key(
+            "max_concurrency",
+            int(1, 1_000_000),
+            Def::None,
+            "Calls at once of all tools that match, in this replica; beyond it 503 with `Retry-After` at once.",
+        ),
+        key("max_request_bytes", REQUEST_BYTES, Def::None, "Largest call."),
+        key("max_response_bytes", RESPONSE_BYTES, Def::None, "Largest message of the answer."),
+    ]],
+    scalar: None,
+    reserved: &[],
+};
 
 static RULE_KIND: Kind = Kind::Block(&RULE);
 static SERVER_RULE_KIND: Kind = Kind::Block(&SERVER_RULE);

@@ -1,0 +1,53 @@
+//! The access record of a request: what was asked, and what became of it.
+
+use crate::{
+    caller::{Caller, reason},
+    era::Era,
+    errors::McpError,
+    frame::{Frame, Kind, Member},
+    reply,
+};
+use holdfast_edge::{Body, RequestContext};
+use holdfast_telemetry::{Inline, McpCall, RecordOutcome, metrics::McpOutcome};
+use holdfast_upstream::EndpointKey;
+use http::{Response, StatusCode};
+use std::sync::Arc;
+
+/// What the access record says of a message.
+pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era) {
+    let name = match frame.kind() {
+        Kind::Request => frame.text(Member::Name).unwrap_or_default(),
+        Kind::Notification | Kind::Response | Kind::ErrorResponse => "".into(),
+    };
+    ctx.record.mcp = Some(McpCall {
+        method: Inline::new(&frame.method()),
+        era: if matches!(era, Era::Modern) { "modern" } else { "legacy" },
+        name: Inline::new(&name),
+    });
+}
+
+/// A refusal of which no driver has heard.
+pub(crate) fn refused(ctx: &mut RequestContext, error: &McpError) -> Response<Body> {
+    ctx.record.reason = reason(error);
+    ctx.record.outcome = RecordOutcome::Rejected;
+    reply::error(error, None)
+}
+
+/// What became of a request that a driver had.
+pub(crate) fn note(ctx: &mut RequestContext, caller: &Caller, status: StatusCode) {
+    let notes = caller.notes.lock();
+    let record = &mut ctx.record;
+    record.upstream = Some(Arc::clone(&caller.server.name));
+    record.endpoint = notes.endpoint.as_ref().map(EndpointKey::shared);
+    record.attempts = notes.attempts;
+    record.reason = notes.reason;
+    record.streaming = notes.streaming;
+    record.outcome = match notes.failure {
+        // Refused before a driver had anything to note: no session, a bad header.
+        None if status.is_client_error() => RecordOutcome::Rejected,
+        None => RecordOutcome::Ok,
+        Some(McpOutcome::Refused) => RecordOutcome::Rejected,
+        Some(McpOutcome::Timeout) => RecordOutcome::Timeout,
+        Some(_) => RecordOutcome::UpstreamError,
+    };
+}
