@@ -87,7 +87,7 @@ impl Sender {
 
     /// Nothing comes after what was put in before.
     pub fn finish(&self) {
-        self.0.finish(&mut self.0.waiting.lock());
+        self.0.waiting.lock().finish();
     }
 
     /// Waits until the other end is gone. Cancel safe.
@@ -106,10 +106,10 @@ impl Sender {
     }
 }
 
-impl Room {
-    fn finish(&self, waiting: &mut Waiting) {
-        waiting.finished = true;
-        if let Some(reader) = waiting.reader.take() {
+impl Waiting {
+    fn finish(&mut self) {
+        self.finished = true;
+        if let Some(reader) = self.reader.take() {
             reader.wake();
         }
     }
@@ -127,7 +127,7 @@ impl Drop for Sender {
         let mut waiting = self.0.waiting.lock();
         waiting.senders -= 1;
         if waiting.senders == 0 {
-            self.0.finish(&mut waiting);
+            waiting.finish();
         }
     }
 }
