@@ -155,6 +155,17 @@ fn raise_open_files() -> Result<u64> {
     Ok(hard)
 }
 
+/// A gateway for a crowd, which drains for so long.
+fn config(server: &Fixture, max_drain: Duration) -> Config {
+    let drain = format!("max_drain: {}s", max_drain.as_secs());
+    let config = Config::default().server(&["drain_delay: 0s", &drain, "max_connections_per_ip: 100000"]);
+    config.root(&format!(
+        "connection_pool: {{max_size: 100000}}\nmcp:\n  servers:\n    \
+         - {{name: open, max_requests: 100000, endpoints: {}}}\n",
+        server.mcp()
+    ))
+}
+
 /// When each stream ended, or how it broke.
 type Ends = JoinSet<(Kind, std::result::Result<Instant, String>)>;
 
@@ -211,14 +222,7 @@ async fn alone_a_crowd_of_streams_ends_politely_and_not_all_at_once() -> Result 
         "{total} streams need more open files than {files}"
     );
     let server = Fixture::start(Options::named("one")).await?;
-    let drain = format!("max_drain: {}s", max_drain.as_secs());
-    let config = Config::default().server(&["drain_delay: 0s", &drain, "max_connections_per_ip: 100000"]);
-    let config = config.root(&format!(
-        "connection_pool: {{max_size: 100000}}\nmcp:\n  servers:\n    \
-         - {{name: open, max_requests: 100000, endpoints: {}}}\n",
-        server.mcp()
-    ));
-    let mut gateway = Gateway::start(&config).await?;
+    let mut gateway = Gateway::start(&config(&server, max_drain)).await?;
     let mut ends = open_all(gateway.address, &crowd, OPENING + 2 * max_drain).await?;
     let counted = async || {
         let metrics = gateway.metrics().await.ok()?;
@@ -254,7 +258,7 @@ async fn alone_a_crowd_of_streams_ends_politely_and_not_all_at_once() -> Result 
     assert!(last < max_drain, "the last one ended after {last:?}");
     load::total(&format!(
         "{total} open streams ended politely, 0 broken, the last after {last:?}; {} MiB with all of them open",
-        memory >> 20
+        memory >> 10
     ));
     for (kind, moments) in moments.iter().filter(|(kind, _)| kind.is_conversation()) {
         let parts = parts(moments, max_drain / 2);
