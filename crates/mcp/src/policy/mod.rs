@@ -1,6 +1,6 @@
 //! Who may use what: decisions without I/O (decision 0016).
 //!
-//! [`rules`] decides, [`named`] says what a request names, [`screen`] takes out of a server's messages what their reader may not see.
+//! [`rules`] decides, [`named`] says what a request names, [`mod@screen`] takes out of a server's messages what their reader may not see.
 
 mod limits;
 mod named;
