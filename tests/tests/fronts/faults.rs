@@ -123,7 +123,7 @@ async fn a_client_that_never_reads_is_closed_and_costs_little() -> Result {
     };
     assert!(timeout(Duration::from_mins(1), flood).await?.is_err(), "the connection was not closed");
     let grown = gateway.memory()?.saturating_sub(before);
-    assert!(grown < 64 << 20, "{grown} bytes more");
+    assert!(grown < 64 << 10, "{grown} KiB more");
     // Others do not notice.
     let mut other = Ws::open(gateway.address, "/mcp/open", None).await?;
     other.initialize().await

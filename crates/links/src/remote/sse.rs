@@ -5,10 +5,11 @@ use crate::carrier::{Carried, Closer, Dial, MessageStream, StreamError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use holdfast_frames::sse::{Event, Parser};
+use holdfast_resilience::Sent;
 use holdfast_upstream::{BoxError, CallError, EndpointKey, ReplyBody, Target, Upstream};
 use http::{HeaderValue, header, uri::PathAndQuery};
 use http_body_util::BodyExt as _;
-use std::{io, sync::Arc, time::Instant};
+use std::{io, sync::Arc};
 use url::Url;
 
 /// What the fields of an event cost beyond its data.
@@ -70,10 +71,14 @@ async fn open_once(remote: &Remote, upstream: &Arc<Upstream>, dial: Dial) -> Res
         body: reply.response.into_body(),
         parser: Parser::new(remote.message_max.saturating_add(EVENT_EXTRA)),
     };
-    let address = match stream.address(&endpoint, until).await {
-        Ok(Some(address)) => address,
-        Ok(None) => return Err(Unopened::Ended(endpoint)),
-        Err(why) => return Err(no_link(&endpoint, why).into()),
+    let address = match tokio::time::timeout(left(until), stream.address(&endpoint)).await {
+        Ok(Ok(Some(address))) => address,
+        Ok(Ok(None)) => return Err(Unopened::Ended(endpoint)),
+        Ok(Err(why)) => return Err(no_link(&endpoint, why).into()),
+        Err(_) => {
+            let late = CallError::Deadline { upstream: upstream.name().into(), sent: Sent::Nothing };
+            return Err(late.into());
+        }
     };
     let posts = Posts::new(remote, Arc::clone(upstream), (endpoint.clone(), address));
     Ok(Carried {
@@ -93,13 +98,8 @@ struct Stream {
 impl Stream {
     /// "the server MUST send an `endpoint` event containing a URI for the client to use for sending messages". `None` if the stream ends
     /// before that.
-    async fn address(
-        &mut self,
-        endpoint: &EndpointKey,
-        until: Instant,
-    ) -> Result<Option<PathAndQuery>, BoxError> {
-        let first = tokio::time::timeout(left(until), self.event(PREFACE_MAX)).await;
-        let event = match first.map_err(|_| "named no address to post to in time")? {
+    async fn address(&mut self, endpoint: &EndpointKey) -> Result<Option<PathAndQuery>, BoxError> {
+        let event = match self.event(PREFACE_MAX).await {
             Ok(Some(event)) => event,
             Ok(None) | Err(StreamError::Broken(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
