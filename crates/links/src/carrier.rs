@@ -13,6 +13,9 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// The endpoints that a link can be opened to now.
     fn endpoints(&self) -> Vec<EndpointKey>;
+
+    /// How many these are.
+    fn endpoint_count(&self) -> usize;
 }
 
 /// A link that is wanted.

@@ -42,7 +42,7 @@ impl Links {
             (Shelf::Everybody, Sharing::Everybody, self.sharing.pool)
         } else {
             // One for each endpoint, so that they share the work.
-            (Shelf::Of(owner), Sharing::Principal, self.endpoints().len())
+            (Shelf::Of(owner), Sharing::Principal, self.carrier.get().endpoint_count())
         };
         let wish = Wish { pin: place.pin, avoid: place.avoid, most };
         let (busy, _turn) = match self.pool.find(shelf, wish) {

@@ -215,10 +215,13 @@ fn seen(answer: Answer, view: Option<&View>) -> Answer {
     match (answer, view) {
         (Answer::Message(head, frame), Some(view)) => match screen(view, &frame) {
             Screened::AsIs => Answer::Message(head, frame),
-            Screened::Changed(bytes) => match Frame::parse(bytes, &answer_limits(usize::MAX >> 1)) {
-                Ok(frame) => Answer::Message(head, frame),
-                Err(_) => Answer::Bare(head),
-            },
+            Screened::Changed(bytes) => {
+                let limits = answer_limits(bytes.len());
+                match Frame::parse(bytes, &limits) {
+                    Ok(frame) => Answer::Message(head, frame),
+                    Err(_) => Answer::Bare(head),
+                }
+            }
             Screened::Dropped => Answer::Bare(head),
         },
         (answer, _) => answer,

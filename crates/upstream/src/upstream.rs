@@ -114,6 +114,11 @@ impl Upstream {
         self.bulkhead.in_flight()
     }
 
+    /// How many endpoints there are.
+    pub fn endpoint_count(&self) -> usize {
+        self.set.load().endpoints.len()
+    }
+
     /// Every endpoint, in the order of the configuration.
     pub fn endpoints(&self) -> Vec<EndpointView> {
         let now = crate::clock::now();

@@ -97,6 +97,10 @@ impl Carrier for Remote {
     fn endpoints(&self) -> Vec<EndpointKey> {
         self.upstream.load().endpoints().into_iter().map(|endpoint| endpoint.key).collect()
     }
+
+    fn endpoint_count(&self) -> usize {
+        self.upstream.load().endpoint_count()
+    }
 }
 
 /// What was sent was the request for a link, not the message that is to go over it.

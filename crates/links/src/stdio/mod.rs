@@ -150,6 +150,10 @@ impl Carrier for Stdio {
     fn endpoints(&self) -> Vec<EndpointKey> {
         vec![self.endpoint.clone()]
     }
+
+    fn endpoint_count(&self) -> usize {
+        1
+    }
 }
 
 #[expect(

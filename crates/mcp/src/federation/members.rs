@@ -15,9 +15,6 @@ use crate::{
 use http::{HeaderMap, HeaderValue};
 use std::{sync::Arc, time::Duration};
 
-/// Longest message that a frame can be.
-const FRAME_BYTES_MAX: usize = u32::MAX as usize;
-
 /// The servers of a snapshot that are shown as one.
 pub(crate) struct Federation {
     /// In the order of the configuration.
@@ -60,7 +57,7 @@ pub(crate) fn changed(splice: Splice<'_>) -> Result<Frame, McpError> {
     let internal = || McpError::new(Problem::Internal);
     let bytes = splice.finish().map_err(|_| internal())?;
     // It was within the limits of a client's message, and has grown by less than a name.
-    let limits = answer_limits(FRAME_BYTES_MAX);
+    let limits = answer_limits(bytes.len());
     Frame::parse(bytes, &limits).map_err(|_| internal())
 }
 

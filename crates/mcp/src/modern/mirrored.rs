@@ -8,7 +8,6 @@ use crate::{
     frame::{Frame, Member, unquote},
     headers::{METHOD, NAME, PARAM_PREFIX},
     state::{Annotated, is_whole, read_params},
-    wire::Wire,
 };
 use holdfast_upstream::clock;
 use http::HeaderValue;
@@ -22,7 +21,7 @@ const LIST: HeaderValue = HeaderValue::from_static("tools/list");
 
 /// Compares the headers of a call with its arguments. Headers that were made from the body need no comparison.
 pub(super) async fn check(caller: &Arc<Caller>, frame: &Frame) -> Result<(), McpError> {
-    if caller.mirrored || !matches!(caller.server.wire, Wire::Linked(_)) || !frame.is("tools/call") {
+    if caller.mirrored || !caller.server.is_linked() || !frame.is("tools/call") {
         return Ok(());
     }
     let Some(name) = frame.text(Member::Name) else { return Ok(()) };
@@ -42,7 +41,7 @@ pub(super) async fn check(caller: &Arc<Caller>, frame: &Frame) -> Result<(), Mcp
 
 /// Keeps what an answer to the client says; not where rules have left something out of it for this token.
 pub(super) fn learn(caller: &Caller, request: &Frame, page: &Frame) {
-    let linked = caller.view.is_none() && matches!(caller.server.wire, Wire::Linked(_));
+    let linked = caller.view.is_none() && caller.server.is_linked();
     if linked && request.is("tools/list") && is_whole(request, page) {
         let mut tools = Annotated::new();
         read_params(page, &mut tools);
