@@ -31,7 +31,7 @@ server:
 observability:
   logging: {level: info, format: text}
   access_log: {path: {FOLDER}/access.log}
-sessions:
+{OBSERVABILITY}sessions:
   keys:
 {KEYS}{SESSIONS}";
 
@@ -43,6 +43,7 @@ const KEYS: &str = "    - {id: test, key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx
 pub struct Config {
     port: u16,
     server: String,
+    observability: String,
     sessions: String,
     keys: String,
     rest: String,
@@ -61,6 +62,15 @@ impl Config {
     pub fn server(mut self, lines: &[&str]) -> Self {
         for line in lines {
             self.server.extend(["  ", line, "\n"]);
+        }
+        self
+    }
+
+    /// Adds lines to the block `observability`, each `key: value`.
+    #[must_use]
+    pub fn observability(mut self, lines: &[&str]) -> Self {
+        for line in lines {
+            self.observability.extend(["  ", line, "\n"]);
         }
         self
     }
@@ -98,11 +108,18 @@ impl Config {
         self
     }
 
+    /// Changes what was added as root blocks.
+    #[must_use]
+    pub fn replace(self, from: &str, to: &str) -> Self {
+        Self { rest: self.rest.replacen(from, to, 1), ..self }
+    }
+
     /// The document, with `folder` for the files it names.
     pub fn render(&self, folder: &Path) -> String {
         let keys = if self.keys.is_empty() { KEYS } else { &self.keys };
         let text = COMMON
             .replace("{SERVER}", &self.server)
+            .replace("{OBSERVABILITY}", &self.observability)
             .replace("{KEYS}", keys)
             .replace("{SESSIONS}", &self.sessions)
             .replace("{PORT}", &self.port.to_string())

@@ -19,6 +19,7 @@ pub mod named;
 pub mod place;
 pub mod process;
 pub mod replicas;
+pub mod rotel;
 pub mod sdk;
 pub mod sessions;
 pub mod sharing;

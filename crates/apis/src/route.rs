@@ -190,6 +190,7 @@ impl ApiRoute {
         call.hash = self.hashed.then(|| hash_of(context));
         call.streaming = found.event_stream;
         call.upgrade = upgrade.is_some();
+        call.trace = context.span();
         context.record.upstream = Some(Arc::clone(&self.upstream_name));
         let sent = self.upstream.send(call).await;
         self.answer(sent, Asked { context, connection, upgrade })

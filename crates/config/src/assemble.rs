@@ -12,7 +12,7 @@ mod routing;
 use crate::{
     model::{
         AccessLog, Api, Config, Conversations, Federation, LogFormat, Logging, Mcp, Metrics, Observability,
-        SseFront, StdioFront, WebSocketFront,
+        SseFront, StdioFront, Tracing, WebSocketFront,
     },
     units::{ByteSize, Ratio, Secret},
     value::{BlockVal, Data},
@@ -142,10 +142,19 @@ fn observability(block: &BlockVal) -> Result<Observability, Missing> {
     let (metrics, logging, access) =
         (block.inner("metrics")?, block.inner("logging")?, block.inner("access_log")?);
     Ok(Observability {
-        metrics: assemble!(metrics => Metrics { enabled, additional_labels }),
+        metrics: assemble!(metrics => Metrics { enabled, additional_labels, max_names }),
         logging: assemble!(logging => Logging { level, format, additional_fields }),
         access_log: assemble!(access => AccessLog { enabled, format, path }),
+        tracing: tracing(block.inner("tracing")?)?,
     })
+}
+
+fn tracing(block: &BlockVal) -> Result<Tracing, Missing> {
+    Ok(assemble!(block => Tracing {
+        enabled, service_name, sample_rate, endpoint, headers, timeout, interval, retry_for, max_queue,
+        max_batch, max_spans;
+        tls: routing::client_tls(block.inner("tls")?)?
+    }))
 }
 
 fn mcp(block: &BlockVal) -> Result<Mcp, Missing> {

@@ -1,6 +1,7 @@
 //! From what is given to what is in force: inheritance field by field (upstream, `routing`, root), then defaults.
 
 pub(crate) mod redis;
+pub(crate) mod tracing;
 
 use crate::{
     canonical::walk,
@@ -160,6 +161,7 @@ fn settle(block: &mut BlockVal) {
             derive(block, "algorithm", Data::Word("HS256"));
         }
         "redis" => redis::settle(block),
+        "observability.tracing" => tracing::settle(block),
         "sessions" => {
             let shared = block.mentions("redis");
             derive(block, "type", Data::Word(if shared { "redis" } else { "memory" }));

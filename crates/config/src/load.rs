@@ -70,6 +70,8 @@ fn complete(root: &mut BlockVal, env: &dyn Env, role: Role, drafts: &mut Vec<Dra
     let url = env.var(REDIS_URL).filter(|url| !url.is_empty());
     effective::redis::from_environment(root, url.as_deref());
     canonical::canonical(root, drafts);
+    let collector = env.var(effective::tracing::OTLP_ENDPOINT).filter(|url| !url.is_empty());
+    effective::tracing::from_environment(root, collector.as_deref(), drafts);
     effective::effective(root, drafts);
     validate::validate(root, role, drafts);
     if let Some(url) = &url {

@@ -13,7 +13,7 @@ macro_rules! key {
 }
 
 /// The keys that the reference marks with *restart*; `listeners` stands for the names and addresses of all.
-pub(crate) const RESTART_KEYS: [(&str, Differs); 29] = [
+pub(crate) const RESTART_KEYS: [(&str, Differs); 31] = [
     key!(server.workers),
     (".listeners", |old, new| {
         let sockets = |config: &Config| {
@@ -50,6 +50,8 @@ pub(crate) const RESTART_KEYS: [(&str, Differs); 29] = [
     key!(observability.access_log.enabled),
     key!(observability.access_log.format),
     key!(observability.access_log.path),
+    key!(observability.metrics.max_names),
+    key!(observability.tracing),
 ];
 
 /// The keys that differ and take effect after a restart only, in the words of the reference.

@@ -5,6 +5,7 @@ mod ha;
 mod listeners;
 mod policy;
 mod redis;
+mod tracing;
 mod upstreams;
 
 pub(crate) use redis::url_differs as redis_url_differs;
@@ -26,6 +27,7 @@ pub(crate) fn validate(root: &BlockVal, role: Role, drafts: &mut Vec<Draft>) {
     upstreams::check(&mut check);
     policy::check(&mut check);
     ha::check(&mut check);
+    tracing::check(&mut check);
 }
 
 struct Check<'a> {

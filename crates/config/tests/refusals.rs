@@ -82,7 +82,10 @@ fn unknown_keys_get_the_nearest_name() {
         ("admin: {tokn_env: X}", &["did you mean `token_env`?"]),
         ("discovery: {provider: x}", &["discovery: unknown key: no code behind it yet"]),
         ("ha: {failover: {enabled: true}}", &["ha.failover", "no code behind it yet"]),
-        ("observability: {tracing: {enabled: true}}", &["observability.tracing", "no code behind it yet"]),
+        (
+            "observability: {metrics: {compat: true}}",
+            &["observability.metrics.compat", "no code behind it yet"],
+        ),
     ]);
 }
 

@@ -3,7 +3,10 @@
 use crate::{ConnectionInfo, RequestId, TRACEPARENT, TraceContext, client_address, client_proto};
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
-use holdfast_telemetry::AccessRecord;
+use holdfast_telemetry::{
+    AccessRecord,
+    trace::{Beginning, Parent, Tracer},
+};
 use http::{HeaderMap, HeaderValue, Request, header::USER_AGENT};
 use std::{
     net::IpAddr,
@@ -92,6 +95,21 @@ impl RequestContext {
 }
 
 impl RequestContext {
+    /// Begins to keep the request's spans, if the process records any. `route` says which requests it is like.
+    pub fn record_spans(&mut self, shared: &ContextDefaults, route: &Arc<str>) {
+        if let Some(tracer) = &shared.tracer {
+            let started = (self.record.started, self.started);
+            let beginning = Beginning { started, route, scheme: self.proto };
+            self.record.trace = Some(tracer.begin(&mut self.trace, beginning));
+        }
+    }
+
+    /// The request's own span, as the parent of others.
+    pub fn span(&self) -> Option<Box<Parent>> {
+        let trace = self.record.trace.as_ref()?;
+        Some(Box::new(Parent { trace: Arc::clone(trace), context: self.trace }))
+    }
+
     /// The id as a header value; a copy of the one that was sent on, if it was.
     pub fn id_value(&self) -> HeaderValue {
         self.id_header.clone().unwrap_or_else(|| self.id.header_value())
@@ -127,11 +145,19 @@ impl<'a> Seen<'a> {
 pub struct ContextDefaults {
     anonymous: Arc<Principal>,
     route: Arc<str>,
+    tracer: Option<Arc<Tracer>>,
+}
+
+impl ContextDefaults {
+    /// For a process that records spans, if there is a tracer.
+    pub fn new(tracer: Option<Arc<Tracer>>) -> Self {
+        Self { anonymous: Principal::anonymous(), route: Arc::from(""), tracer }
+    }
 }
 
 impl Default for ContextDefaults {
     fn default() -> Self {
-        Self { anonymous: Principal::anonymous(), route: Arc::from("") }
+        Self::new(None)
     }
 }
 

@@ -32,7 +32,6 @@ mod settings;
 mod sniff;
 mod stream_cell;
 mod tls;
-mod trace;
 mod turns;
 mod unshared;
 mod worker;
@@ -46,6 +45,10 @@ pub use edge::{Edge, EdgeError, EdgeHandle, Workers};
 pub use forwarded::{X_FORWARDED_FOR, X_FORWARDED_PROTO, client_address, client_proto, is_trusted};
 pub use guard::{Violation, fuzz_guard};
 pub use handler::Handler;
+pub use holdfast_telemetry::trace::{
+    BAGGAGE, MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACEPARENT_BYTES, TRACESTATE,
+    TraceContext,
+};
 pub use limited::{Limited, RequestBodyError};
 pub use listener::Bound;
 pub use long::LongLived;
@@ -54,9 +57,6 @@ pub use recorded::Recorded;
 pub use request_body::RequestBody;
 pub use request_id::{MAX_REQUEST_ID_BYTES, REQUEST_ID, RequestId};
 pub use tls::{CertificateError, CertificateView, TlsError, UnknownSuite};
-pub use trace::{
-    MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, TRACEPARENT, TRACEPARENT_BYTES, TRACESTATE, TraceContext,
-};
 pub use turns::{Turn, Turns};
 pub use unshared::{unshared, unshared_value};
 pub use worker::{Hook, Hooks};

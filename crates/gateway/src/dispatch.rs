@@ -42,7 +42,7 @@ impl Handler for Gateway {
         match runtime.routes.find(path) {
             Some(Route::Api(entry)) => {
                 // In place: a future of its own would copy the context once more.
-                let mut context = begin(request, connection, &entry.name, &self.defaults);
+                let mut context = begin(request, connection, (&entry.name, &entry.path), &self.defaults);
                 let pending = Pending::new(&mut context, &entry.metrics);
                 let response = match identify(&entry.authenticator, request, pending.context) {
                     Ok(()) => entry.route.handle(pending.context, request, connection).await,
@@ -98,12 +98,12 @@ impl Gateway {
             None => route.merged.as_ref().map(|entry| (entry, None)),
         };
         let Some((entry, server)) = entry else {
-            let mut context = begin(&request, connection, &route.name, &self.defaults);
+            let mut context = begin(&request, connection, (&route.name, &route.path), &self.defaults);
             context.record.outcome = RecordOutcome::Rejected;
             context.record.reason = "no_server";
             return recorded(route.service.no_server(name), context, &route.metrics);
         };
-        let mut context = begin(&request, connection, &entry.name, &self.defaults);
+        let mut context = begin(&request, connection, (&entry.name, &entry.path), &self.defaults);
         let pending = Pending::new(&mut context, &entry.metrics);
         // A preflight carries no credential (Fetch, "CORS-preflight request"); the service answers it and nothing else.
         let outcome = if request.method() == Method::OPTIONS {
@@ -127,7 +127,8 @@ impl Gateway {
     }
 
     fn unrouted(&self, request: &Request<RequestBody>, connection: &Arc<ConnectionInfo>) -> Response<Body> {
-        let mut context = begin(request, connection, &self.no_route_name, &self.defaults);
+        let mut context =
+            begin(request, connection, (&self.no_route_name, &self.no_route_name), &self.defaults);
         context.record.outcome = RecordOutcome::Rejected;
         context.record.reason = "no_route";
         recorded(local::no_route(), context, &self.no_route_metrics)
@@ -166,11 +167,11 @@ fn identify(
     }
 }
 
-/// The context of a request that belongs to `route`.
+/// The context of a request that belongs to `route`; `path` is what such requests have in common.
 fn begin(
     request: &Request<RequestBody>,
     connection: &Arc<ConnectionInfo>,
-    route: &Arc<str>,
+    (route, path): (&Arc<str>, &Arc<str>),
     defaults: &ContextDefaults,
 ) -> RequestContext {
     let started = Instant::now();
@@ -180,6 +181,7 @@ fn begin(
     let mut context = RequestContext::begin_at(request, connection, times, &mut rng, defaults);
     context.route = Arc::clone(route);
     context.record.route = Some(Arc::clone(route));
+    context.record_spans(defaults, path);
     context
 }
 

@@ -6,6 +6,7 @@ use holdfast_config::{Config, Source};
 use holdfast_edge::{ContextDefaults, EdgeHandle, Phase};
 use holdfast_fronts::Fronts;
 use holdfast_peers::Peers;
+use holdfast_telemetry::trace::Tracer;
 use holdfast_telemetry::{AccessLog, ConfigMetrics, RouteMetrics};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -49,12 +50,23 @@ pub(crate) struct Parts {
     pub(crate) listeners: Vec<(Arc<str>, SocketAddr)>,
     pub(crate) config_metrics: ConfigMetrics,
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 impl Gateway {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { runtime, shared, peers, fronts, sources, edge, listeners, config_metrics, access_log } =
-            parts;
+        let Parts {
+            runtime,
+            shared,
+            peers,
+            fronts,
+            sources,
+            edge,
+            listeners,
+            config_metrics,
+            access_log,
+            tracer,
+        } = parts;
         let no_route_metrics = Arc::new(RouteMetrics::new(&shared.registry, "none"));
         Arc::new(Self {
             began_with: Arc::clone(&runtime.config),
@@ -67,7 +79,7 @@ impl Gateway {
             listeners,
             reloading: Mutex::new(()),
             config_metrics,
-            defaults: ContextDefaults::default(),
+            defaults: ContextDefaults::new(tracer),
             no_route_name: "none".into(),
             no_route_metrics,
             access_log,

@@ -6,6 +6,7 @@
 mod admin;
 mod dispatch;
 mod expiry;
+mod export;
 mod gateway;
 mod local;
 mod metadata;

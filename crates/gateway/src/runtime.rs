@@ -8,6 +8,7 @@ use holdfast_links::{Links, Parts as LinkParts};
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
 use holdfast_mcp::{Linked, McpService, McpState, Reach, Server, ServerError, Wire};
 use holdfast_store::{Limits, Store};
+use holdfast_telemetry::metrics::Operations;
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
 use holdfast_upstream::{Background, Resolve, Shared as UpstreamShared, Upstream};
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) mcp: Arc<McpState>,
     /// What replicas share, in memory of this one if it is alone.
     pub(crate) store: Store,
+    /// What counts MCP operations.
+    pub(crate) operations: Operations,
     /// The ring of `sessions.ephemeral_key`, made once, so that a reload ends no session.
     pub(crate) ephemeral: OnceLock<Arc<KeyRing>>,
 }
@@ -44,7 +47,8 @@ impl Shared {
         if config.ha.region.is_some() {
             mcp.span_regions();
         }
-        Ok(Self { registry: registry.clone(), control: control.clone(), mcp, store, ephemeral })
+        let operations = Operations::new(registry, config.observability.metrics.max_names);
+        Ok(Self { registry: registry.clone(), control: control.clone(), mcp, store, operations, ephemeral })
     }
 }
 
@@ -113,6 +117,7 @@ pub(crate) enum Route {
 pub(crate) struct McpRoute {
     /// The merged endpoint's name in records and metrics.
     pub(crate) name: Arc<str>,
+    pub(crate) path: Arc<str>,
     pub(crate) metrics: Arc<RouteMetrics>,
     pub(crate) service: McpService,
     /// By the path segment behind the prefix.
@@ -124,6 +129,8 @@ pub(crate) struct McpRoute {
 /// One MCP server's part of the route.
 pub(crate) struct McpEntry {
     pub(crate) name: Arc<str>,
+    /// What its requests have in common.
+    pub(crate) path: Arc<str>,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<RouteMetrics>,
     /// For `WWW-Authenticate`.
@@ -133,6 +140,8 @@ pub(crate) struct McpEntry {
 /// One HTTP route.
 pub(crate) struct ApiEntry {
     pub(crate) name: Arc<str>,
+    /// What its requests have in common.
+    pub(crate) path: Arc<str>,
     pub(crate) route: ApiRoute,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<RouteMetrics>,
@@ -288,13 +297,15 @@ impl Builder<'_> {
         let mut servers = Vec::with_capacity(self.config.mcp.servers.len());
         for config in &self.config.mcp.servers {
             let wire = self.wire(config)?;
-            let metrics = Arc::new(McpMetrics::new(registry, &config.name));
+            let operations = self.shared.operations.server(&config.name);
+            let metrics = Arc::new(McpMetrics::with(registry, &config.name, operations));
             servers.push(Server::new(config, wire, metrics)?);
             let name: Arc<str> = format!("mcp/{}", config.name).into();
             let entry = McpEntry {
                 authenticator: self.authenticator(&config.name, &config.auth)?,
                 metrics: Arc::new(RouteMetrics::new(registry, &name)),
                 metadata_url: Metadata::url(self.config, config),
+                path: format!("{}/{}", self.config.mcp.path, config.name).into(),
                 name,
             };
             entries.insert(config.name.clone(), entry);
@@ -309,6 +320,7 @@ impl Builder<'_> {
         let (service, merged) = self.merged(service)?;
         Ok(McpRoute {
             name: "mcp".into(),
+            path: self.config.mcp.path.as_str().into(),
             metrics: Arc::new(RouteMetrics::new(registry, "mcp")),
             service,
             merged,
@@ -338,9 +350,13 @@ impl Builder<'_> {
             authenticator: self.authenticator("mcp.federation", &federation.auth)?,
             metrics: Arc::new(RouteMetrics::new(&self.shared.registry, &name)),
             metadata_url: Metadata::merged_url(self.config),
+            path: self.config.mcp.path.as_str().into(),
             name,
         };
-        Ok((service.merged(federation, members.map(|server| server.name.as_str())), Some(entry)))
+        let members = members.map(|server| server.name.as_str());
+        // Of all servers, so of none by name.
+        let operations = self.shared.operations.server("");
+        Ok((service.merged(federation, members, operations), Some(entry)))
     }
 
     fn api(&mut self, config: &holdfast_config::Api) -> Result<ApiEntry, BuildError> {
@@ -348,6 +364,7 @@ impl Builder<'_> {
         let metrics = Arc::new(RouteMetrics::new(&self.shared.registry, &config.name));
         Ok(ApiEntry {
             name: config.name.as_str().into(),
+            path: config.path_prefix.as_str().into(),
             authenticator: self.authenticator(&config.name, &config.auth)?,
             route: ApiRoute::build(config, &self.config.server, upstream, Arc::clone(&metrics))
                 .map_err(|source| BuildError::Api { name: config.name.clone(), source })?,

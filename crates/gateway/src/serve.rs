@@ -2,6 +2,7 @@
 
 use crate::admin::{Admin, AdminError};
 use crate::expiry;
+use crate::export::Export;
 use crate::gateway::{Gateway, Parts};
 use crate::replicas;
 use crate::runtime::{BuildError, Runtime, Shared};
@@ -24,6 +25,8 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 const LAST_USES: Duration = Duration::from_secs(2);
 /// Time for the last answers of `--stdio` to be written.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Time for the last spans to reach the collector.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 /// Time for background work to end after the last connection did.
 const CONTROL_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -117,6 +120,8 @@ fn run(
     let fronts = Fronts::new(shared.mcp.replica(), registry);
     let peers = replicas::start(&runtime, &shared, &fronts)?;
     config_metrics.loaded(1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let instance = shared.mcp.replica().to_string();
+    let export = Export::start(config, registry, control.handle(), instance)?;
     let listeners: Vec<_> =
         edge.bound().iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
     let drain = edge.handle().drain_handle();
@@ -130,6 +135,7 @@ fn run(
         listeners,
         config_metrics,
         access_log: access.cloned(),
+        tracer: export.as_ref().map(|export| Arc::clone(&export.tracer)),
     });
     let admin_address = admin.address();
     // Signals are caught before anybody can know that the process is ready, so that none is fatal by default.
@@ -160,6 +166,9 @@ fn run(
     }
     control.block_on(expiry.finish(LAST_USES));
     control.block_on(gateway.end_links());
+    if let Some(export) = export {
+        control.block_on(export.finish(LAST_SPANS));
+    }
     if in_order {
         tracing::info!("drained, ending");
         Ok(())

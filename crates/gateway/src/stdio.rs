@@ -87,6 +87,8 @@ impl Stdio {
             connection,
             host: HeaderValue::from_static("localhost"),
             carrier: Carrier::Stdio,
+            defaults: gateway.defaults.clone(),
+            path: Arc::clone(&entry.path),
             limits: mcp.conversations.clone(),
             messages: MessageLimits::new(mcp),
             metrics: Arc::clone(gateway.fronts.metrics()),

@@ -10,7 +10,7 @@ use crate::{
     switchboard::{Owner, Refused},
 };
 use bytes::Bytes;
-use holdfast_frames::frame::{self, Frame, Kind, MAX_DEPTH};
+use holdfast_frames::frame::{self, Frame, Kind, MAX_DEPTH, TraceMeta};
 use holdfast_resilience::Sent;
 use holdfast_telemetry::metrics::{LinkEnd, LinkTear};
 use holdfast_upstream::{CallError, EndpointKey, clock};
@@ -43,6 +43,8 @@ pub struct LinkCall<'a> {
     pub avoid: &'a [EndpointKey],
     /// Until the first message of the answer.
     pub until: Instant,
+    /// Goes along in `_meta`: there are no headers.
+    pub trace: Option<TraceMeta<'a>>,
 }
 
 /// What a link answered.
@@ -105,9 +107,13 @@ impl Links {
         link: Option<Arc<Link>>,
     ) -> Result<LinkReply, CallError> {
         let limits = frame::Limits { bytes_max: call.body.len(), depth_max: MAX_DEPTH };
-        let Ok(frame) = Frame::parse(call.body.clone(), &limits) else {
+        let Ok(mut frame) = Frame::parse(call.body.clone(), &limits) else {
             return Ok(self.bare(StatusCode::BAD_REQUEST));
         };
+        if let Some(bytes) = call.trace.and_then(|trace| frame.with_trace(&trace)) {
+            let limits = frame::Limits { bytes_max: bytes.len(), depth_max: MAX_DEPTH };
+            frame = Frame::parse(bytes, &limits).unwrap_or(frame);
+        }
         let owner = call.principal.unwrap_or_default();
         if frame.kind() != Kind::Request {
             return self.told(call, &frame, owner, link).await;

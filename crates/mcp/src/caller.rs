@@ -1,21 +1,27 @@
 //! What a driver knows of the request it works for. Owned, because legacy work outlives its client.
 
 use crate::{
+    era::Version,
     errors::{McpError, Problem},
     exchange::{Failure, Head, Outgoing},
     frame::{Frame, Kind, Member},
+    operation::About,
     policy::{Allowance, Named, View},
     server::Server,
     shared::Shared,
     state::{Room, Use},
 };
 use bytes::Bytes;
-use holdfast_edge::{DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
+use holdfast_edge::{BAGGAGE, DrainHandle, REQUEST_ID, RequestId, TRACESTATE, TraceContext};
 use holdfast_resilience::{Safety, Sent};
-use holdfast_telemetry::metrics::{
-    Limit, MappedEra, McpMetrics, McpOutcome, MethodClass, SealFailure, StreamKind,
+use holdfast_telemetry::{
+    metrics::{
+        Limit, MappedEra, McpMetrics, McpOutcome, MethodClass, Operation, OperationVersion, SealFailure,
+        StreamKind, Verdict,
+    },
+    trace::Trace,
 };
-use holdfast_upstream::EndpointKey;
+use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use parking_lot::Mutex;
 use std::{
@@ -47,6 +53,14 @@ pub(crate) struct Caller {
     pub(crate) mirrored: bool,
     pub(crate) id: RequestId,
     pub(crate) trace: TraceContext,
+    /// The spans of the request, where they are recorded.
+    pub(crate) spans: Option<Arc<Trace>>,
+    /// When the request came.
+    pub(crate) started: Instant,
+    /// What its header says.
+    pub(crate) version: OperationVersion,
+    /// The client is at the other end of a pipe.
+    pub(crate) piped: bool,
     /// Until the answer of a request.
     pub(crate) until: Instant,
     pub(crate) drain: DrainHandle,
@@ -77,6 +91,10 @@ impl Caller {
             mirrored: self.mirrored,
             id: self.id,
             trace: self.trace,
+            spans: self.spans.clone(),
+            piped: self.piped,
+            started: self.started,
+            version: self.version,
             until: self.until,
             drain: self.drain.clone(),
             notes: Mutex::default(),
@@ -90,11 +108,11 @@ impl Caller {
     }
 
     /// A POST of `body` with the headers that every message has. It goes anywhere until it is pinned.
-    pub(crate) fn message(&self, body: Bytes, safety: Safety) -> Outgoing {
+    pub(crate) fn message(&self, about: Option<About>, body: Bytes, safety: Safety) -> Outgoing {
         let mut headers = self.base();
         headers.insert(header::ACCEPT, ACCEPT_POST);
         headers.insert(header::CONTENT_TYPE, JSON);
-        self.outgoing(Method::POST, headers, body, safety)
+        Outgoing { about, ..self.outgoing(Method::POST, headers, body, safety) }
     }
 
     /// A request without a body.
@@ -106,7 +124,7 @@ impl Caller {
     fn base(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
         let mut has_state = false;
-        for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE, TRACESTATE] {
+        for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE, BAGGAGE, TRACESTATE] {
             if let Some(value) = self.headers.get(&name) {
                 has_state |= name == TRACESTATE;
                 headers.insert(name, value.clone());
@@ -132,6 +150,10 @@ impl Caller {
             until: self.until,
             answer_max: self.shared.response_max,
             view: self.view.clone(),
+            about: None,
+            version: self.version,
+            trace: self.parent(),
+            continued: self.trace.is_continued(),
             room: Room {
                 answers: Arc::clone(&self.shared.state.answers),
                 limit: self.shared.responses_max,
@@ -162,6 +184,11 @@ impl Caller {
     /// What a request of the gateway's own may take.
     pub(crate) fn unlimited(&self) -> Allowance {
         Allowance::plain(self.until, self.shared.response_max)
+    }
+
+    /// What `frame` is about, for a message that is sent for it.
+    pub(crate) fn about(&self, frame: &Frame) -> Option<About> {
+        About::new(frame, self.spans.is_some())
     }
 
     /// Remembers who answered.
@@ -234,17 +261,50 @@ pub(crate) struct Tally {
     method: MethodClass,
     era: MappedEra,
     open: bool,
+    served: Option<Served>,
+}
+
+/// A client's operation: see the semantic conventions.
+struct Served {
+    about: About,
+    started: Instant,
+    version: OperationVersion,
+    piped: bool,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Tally {
-    /// For `frame` at `server`.
-    pub(crate) fn new(server: &Server, frame: &Frame, era: MappedEra) -> Self {
+    /// For `frame` of a client.
+    pub(crate) fn new(caller: &Caller, frame: &Frame, era: MappedEra) -> Self {
+        let served = About::new(frame, false).map(|about| Served {
+            about,
+            started: caller.started,
+            version: caller.version,
+            piped: caller.piped,
+            trace: caller.spans.clone(),
+        });
+        let mut tally = Self::of(&caller.server, class(frame), era);
+        tally.served = served;
+        tally
+    }
+
+    /// For `frame`, which the gateway asks on its own account.
+    pub(crate) fn own(server: &Server, frame: &Frame, era: MappedEra) -> Self {
         Self::of(server, class(frame), era)
     }
 
-    /// For a message of class `method` at `server`.
+    /// For a message of class `method` at `server`, of which no more is known.
     pub(crate) fn of(server: &Server, method: MethodClass, era: MappedEra) -> Self {
-        Self { metrics: Arc::clone(&server.metrics), method, era, open: true }
+        Self { metrics: Arc::clone(&server.metrics), method, era, open: true, served: None }
+    }
+
+    /// The version of the session.
+    #[must_use]
+    pub(crate) fn in_version(mut self, version: Version) -> Self {
+        if let Some(served) = &mut self.served {
+            served.version = version.label();
+        }
+        self
     }
 
     /// It ends elsewhere.
@@ -253,17 +313,33 @@ impl Tally {
     }
 
     /// How it ended.
-    pub(crate) fn end(mut self, outcome: McpOutcome) {
-        self.open = false;
-        self.metrics.count(self.method, self.era, outcome);
+    pub(crate) fn end(mut self, verdict: impl Into<Verdict>) {
+        self.close(verdict.into());
+    }
+
+    fn close(&mut self, verdict: Verdict) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        self.metrics.count(self.method, self.era, verdict.outcome);
+        let Some(served) = self.served.take() else { return };
+        if let Some(trace) = &served.trace {
+            trace.answered(verdict);
+        }
+        self.metrics.operations.served(&Operation {
+            method: served.about.method,
+            name: &served.about.name,
+            version: served.version,
+            piped: served.piped,
+            verdict,
+            took: clock::now().saturating_duration_since(served.started),
+        });
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if self.open {
-            self.metrics.count(self.method, self.era, McpOutcome::Cancelled);
-        }
+        self.close(McpOutcome::Cancelled.into());
     }
 }
 
@@ -289,8 +365,9 @@ pub(crate) fn class(frame: &Frame) -> MethodClass {
 }
 
 /// How a server's own answer counts.
-pub(crate) fn verdict(response: &Frame) -> McpOutcome {
-    match response.error_code() {
+pub(crate) fn verdict(response: &Frame) -> Verdict {
+    let code = response.error_code();
+    let outcome = match code {
         None if response.kind() == Kind::ErrorResponse => McpOutcome::ServerError,
         None => {
             if response.has(Member::IsError) {
@@ -301,7 +378,13 @@ pub(crate) fn verdict(response: &Frame) -> McpOutcome {
         }
         Some(-32603 | -32099..=-32023 | -32019..=-32000) => McpOutcome::ServerError,
         Some(_) => McpOutcome::CallerError,
-    }
+    };
+    Verdict { outcome, code }
+}
+
+/// How a refusal of ours counts.
+pub(crate) fn refusal(error: &McpError) -> Verdict {
+    Verdict { outcome: McpOutcome::Refused, code: Some(error.problem().row().code.into()) }
 }
 
 /// How a failure counts.

@@ -7,6 +7,7 @@
 //! 3. otherwise the version of the session; without a session the header's, else 2025-03-26, and a session is needed.
 
 use crate::frame::{Frame, Kind, Member};
+use holdfast_telemetry::metrics::OperationVersion;
 
 /// A protocol version that Holdfast speaks. The order is that of release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +64,17 @@ impl Version {
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
             Self::V2026_07_28 => "2026-07-28",
+        }
+    }
+
+    /// As a label of metrics.
+    pub(crate) fn label(self) -> OperationVersion {
+        match self {
+            Self::V2024_11_05 => OperationVersion::V2024_11_05,
+            Self::V2025_03_26 => OperationVersion::V2025_03_26,
+            Self::V2025_06_18 => OperationVersion::V2025_06_18,
+            Self::V2025_11_25 => OperationVersion::V2025_11_25,
+            Self::V2026_07_28 => OperationVersion::V2026_07_28,
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::{
     errors::{McpError, Problem},
     frame::Frame,
+    operation::{About, Sending},
     policy::{Screened, View, screen},
     server::Server,
     source::{Event, Source, SourceError, Unread, answer_limits},
@@ -15,7 +16,10 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use holdfast_resilience::{Safety, Sent};
-use holdfast_telemetry::metrics::Limit;
+use holdfast_telemetry::{
+    metrics::{Limit, OperationVersion},
+    trace::Parent,
+};
 use holdfast_upstream::{CallError, EndpointKey, clock};
 use http::{HeaderMap, Method, StatusCode, header};
 use std::{
@@ -64,6 +68,14 @@ pub(crate) struct Outgoing {
     pub(crate) room: Room,
     /// What whoever reads the answer may see; `None` = everything.
     pub(crate) view: Option<Arc<View>>,
+    /// What it is about, if it is a message of ours.
+    pub(crate) about: Option<About>,
+    /// As far as it is agreed on.
+    pub(crate) version: OperationVersion,
+    /// The span it is sent below, where spans are recorded.
+    pub(crate) trace: Option<Box<Parent>>,
+    /// A context came with the request.
+    pub(crate) continued: bool,
 }
 
 /// The beginning of an answer.
@@ -188,10 +200,26 @@ impl Failure {
 /// as it comes. Cancel safe: dropping it drops the connection's exchange.
 pub(crate) async fn ask(
     server: &Server,
-    out: Outgoing,
+    mut out: Outgoing,
     id: Option<&[u8]>,
     hold: Hold,
 ) -> Result<Answer, Failure> {
+    let sending = Sending::begin(server, &mut out);
+    let mut answer = exchange(server, out, id, hold).await;
+    let Some(sending) = sending else { return answer };
+    match &mut answer {
+        Err(failure) => sending.failed(failure),
+        // It ends with the stream.
+        Ok(Answer::Open(_, _, source)) if id.is_some() => source.ends(sending, id),
+        Ok(answer) => match answer.response() {
+            Some(response) => sending.answered(response),
+            None => sending.taken(answer.head().status.is_success()),
+        },
+    }
+    answer
+}
+
+async fn exchange(server: &Server, out: Outgoing, id: Option<&[u8]>, hold: Hold) -> Result<Answer, Failure> {
     let (until, answer_max, room, view) = (out.until, out.answer_max, out.room.clone(), out.view.clone());
     let reply = server.wire.send(out).await?;
     let (head, reply) = read_head(reply);

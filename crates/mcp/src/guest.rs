@@ -1,13 +1,15 @@
 //! A request before it is known which server it is for.
 
 use crate::{
-    caller::{Caller, Notes},
+    caller::{Caller, Notes, PROTOCOL_VERSION},
+    era::Version,
     policy::View,
     server::Server,
     shared::Shared,
 };
 use holdfast_edge::{DrainHandle, RequestId, TraceContext};
 use holdfast_identity::Principal;
+use holdfast_telemetry::{metrics::OperationVersion, trace::Trace};
 use holdfast_upstream::clock;
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -26,6 +28,10 @@ pub(crate) struct Guest {
     pub(crate) mirrored: bool,
     pub(crate) id: RequestId,
     pub(crate) trace: TraceContext,
+    /// The spans of the request, where they are recorded.
+    pub(crate) spans: Option<Arc<Trace>>,
+    /// The client is at the other end of a pipe.
+    pub(crate) piped: bool,
     pub(crate) drain: DrainHandle,
 }
 
@@ -37,9 +43,15 @@ impl Guest {
     }
 
     fn seeing(self, server: &Arc<Server>, view: Option<Arc<View>>) -> Arc<Caller> {
+        let started = clock::now();
+        let version = self.headers.get(&PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
         Arc::new(Caller {
             view,
-            until: clock::after(clock::now(), server.request_timeout),
+            until: clock::after(started, server.request_timeout),
+            started,
+            version: version.and_then(Version::parse).map_or(OperationVersion::Unknown, Version::label),
+            spans: self.spans,
+            piped: self.piped,
             server: Arc::clone(server),
             shared: self.shared,
             principal: self.principal,
@@ -72,6 +84,8 @@ impl Guest {
             mirrored: self.mirrored,
             id: self.id,
             trace: self.trace,
+            spans: self.spans.clone(),
+            piped: self.piped,
             drain: self.drain.clone(),
         }
     }

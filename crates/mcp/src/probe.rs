@@ -8,11 +8,13 @@ use crate::{
     exchange::{Answer, Hold, ask},
     frame::{Frame, Member, elements, unquote},
     headers,
+    operation::About,
     state::Spoken,
 };
 use bytes::Bytes;
 use holdfast_config::EraMode;
 use holdfast_resilience::{Safety, Sent};
+use holdfast_telemetry::metrics::OperationMethod;
 use holdfast_upstream::clock;
 use http::{HeaderValue, StatusCode};
 use std::time::Instant;
@@ -77,7 +79,7 @@ enum Verdict {
 }
 
 async fn question(caller: &Caller, until: Instant) -> Verdict {
-    let mut out = caller.message(DISCOVER, Safety::Safe);
+    let mut out = caller.message(Some(About::own(OperationMethod::Discover)), DISCOVER, Safety::Safe);
     out.until = until;
     out.headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Version::V2026_07_28.as_str()));
     out.headers.insert(headers::METHOD, HeaderValue::from_static("server/discover"));

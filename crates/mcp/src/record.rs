@@ -2,7 +2,7 @@
 
 use crate::{
     caller::{Caller, reason},
-    era::Era,
+    era::{Era, Version},
     errors::McpError,
     frame::{Frame, Kind, Member},
     reply,
@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use std::sync::Arc;
 
 /// What the access record says of a message.
-pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era) {
+pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era, header: Option<&str>) {
     let name = match frame.kind() {
         Kind::Request => frame.text(Member::Name).unwrap_or_default(),
         Kind::Notification | Kind::Response | Kind::ErrorResponse => "".into(),
@@ -24,6 +24,17 @@ pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era) {
         era: if matches!(era, Era::Modern) { "modern" } else { "legacy" },
         name: Inline::new(&name),
     });
+    if let Some(trace) = &ctx.record.trace {
+        let id = frame.id().map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
+        let version = match era {
+            Era::Modern => Version::V2026_07_28.as_str(),
+            Era::Legacy(version) => version.as_str(),
+            Era::Initialize | Era::Sessionless | Era::BadVersion => {
+                header.and_then(Version::parse).map(Version::as_str).unwrap_or_default()
+            }
+        };
+        trace.message(id.trim_matches('"'), version);
+    }
 }
 
 /// A refusal of which no driver has heard.

@@ -1,5 +1,6 @@
 //! HTTP responses of this room.
 
+use crate::caller::refusal;
 use crate::errors::McpError;
 use bytes::Bytes;
 use holdfast_edge::{Body, LongLived};
@@ -25,7 +26,9 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
 
 /// A typed error; `id` is the request's, as raw JSON.
 pub(crate) fn error(error: &McpError, id: Option<&[u8]>) -> Response<Body> {
-    error.response(id).map(Body::full)
+    let mut response = error.response(id).map(Body::full);
+    response.extensions_mut().insert(refusal(error));
+    response
 }
 
 /// Why no server was asked, for the access record.

@@ -20,6 +20,8 @@ pub struct Server {
     pub(crate) wire: Wire,
     pub(crate) metrics: Arc<McpMetrics>,
     pub(crate) replayable: bool,
+    /// It is run here, at the other end of a pipe.
+    pub(crate) is_program: bool,
     pub(crate) trust_hints: bool,
     pub(crate) era: EraMode,
     pub(crate) request_timeout: Duration,
@@ -68,6 +70,7 @@ impl Server {
             name: Arc::from(&*config.name),
             wire: wire.into(),
             metrics,
+            is_program: config.command.is_some(),
             replayable: config.session == SessionMode::Replayable,
             trust_hints: config.trust_hints,
             era: config.era,

@@ -4,16 +4,17 @@ use crate::{
     batch::{self, Batch},
     caller::{Caller, reason},
     cors::{preflight, with_cors},
-    era::{Era, Version, classify},
+    era::Version,
     errors::{McpError, Problem, Refusal as _},
     federation::{self, Federation, Names, Patience},
     frame::{Frame, FrameError, Limits},
     guest::Guest,
     headers::{self, Mirrored},
     legacy::{self, Reach},
+    message::{merged, one},
     modern,
     origin::OriginPolicy,
-    record::{note, refused, remember},
+    record::{note, refused},
     reply,
     seal::{KeyRing, KeyRingError},
     server::Server,
@@ -24,7 +25,7 @@ use crate::{
 use bytes::Bytes;
 use holdfast_config::{EraMode, Mcp, OnMemberFailure, Sessions};
 use holdfast_edge::{Body, ConnectionInfo, DrainHandle, RequestContext, unshared};
-use holdfast_telemetry::{RecordOutcome, metrics::McpOutcome};
+use holdfast_telemetry::metrics::{Carrier, McpOutcome, ServerOperations};
 use holdfast_upstream::clock;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -86,6 +87,7 @@ impl McpService {
         mut self,
         config: &holdfast_config::Federation,
         members: impl IntoIterator<Item = &'m str>,
+        operations: Arc<ServerOperations>,
     ) -> Self {
         let members = members.into_iter().filter_map(|name| self.servers.get(name).map(Arc::clone)).collect();
         self.federation = Some(Arc::new(Federation {
@@ -97,6 +99,7 @@ impl McpService {
                 last_good: config.on_member_failure == OnMemberFailure::LastGood,
             },
             cursor_ttl: config.cursor_ttl,
+            operations,
         }));
         self
     }
@@ -168,8 +171,8 @@ impl McpService {
         } else {
             let mirrored = Mirrored::is_in(&parts.extensions);
             let guest = self.guest(ctx, kept(&parts.method, parts.headers), mirrored, &connection.drain);
-            let caller = guest.into_caller(server);
-            let response = self.route(ctx, &caller, &parts.method, body).await;
+            let mut caller = guest.into_caller(server);
+            let response = self.route(ctx, &mut caller, &parts.method, body).await;
             note(ctx, &caller, response.status());
             response
         };
@@ -229,7 +232,7 @@ impl McpService {
     async fn route<B>(
         &self,
         ctx: &mut RequestContext,
-        caller: &Arc<Caller>,
+        caller: &mut Arc<Caller>,
         method: &Method,
         body: B,
     ) -> Response<Body>
@@ -304,6 +307,8 @@ impl McpService {
             who: Arc::clone(&ctx.principal),
             id: ctx.id,
             trace: ctx.trace,
+            spans: ctx.record.trace.clone(),
+            piped: ctx.record.carrier == Some(Carrier::Stdio),
             headers,
             mirrored,
             drain: drain.clone(),
@@ -325,45 +330,4 @@ enum Message {
     One(Frame),
     /// Each element read for itself: a bad one is answered by one error, the others stand.
     Many(Vec<Result<Frame, FrameError>>),
-}
-
-async fn one(ctx: &mut RequestContext, caller: &Arc<Caller>, frame: Frame) -> Response<Body> {
-    let header = match headers::legacy_version(&caller.headers) {
-        Ok(header) => header,
-        Err(error) => return reply::error(&error, frame.id()),
-    };
-    let era = classify(&frame, header, None);
-    remember(ctx, &frame, era);
-    if matches!(era, Era::Modern) {
-        modern::post(Arc::clone(caller), frame).await
-    } else {
-        legacy::post(Arc::clone(caller), frame).await
-    }
-}
-
-async fn merged(
-    ctx: &mut RequestContext,
-    guest: Guest,
-    federation: &Arc<Federation>,
-    frame: Frame,
-) -> Response<Body> {
-    ctx.record.bytes_in = frame.bytes().len() as u64;
-    let header = match headers::legacy_version(&guest.headers) {
-        Ok(header) => header,
-        Err(error) => return reply::error(&error, frame.id()),
-    };
-    let era = classify(&frame, header, None);
-    remember(ctx, &frame, era);
-    let (response, caller) = if matches!(era, Era::Modern) {
-        Box::pin(federation::post(guest, federation, frame)).await
-    } else {
-        Box::pin(federation::post_legacy(guest, federation, frame)).await
-    };
-    if let Some(caller) = caller {
-        note(ctx, &caller, response.status());
-    } else if let Some(reply::Unasked(reason)) = response.extensions().get() {
-        ctx.record.reason = reason;
-        ctx.record.outcome = RecordOutcome::Rejected;
-    }
-    response
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     frame::{Frame, IdKey, Limits, MAX_DEPTH, single_line},
+    operation::Sending,
     policy::{Screened, View, screen},
     sse::{self, Parser},
     state::{NoRoom, Pieces, Room},
@@ -148,17 +149,46 @@ pub(crate) struct Source {
     parser: Parser,
     limits: Limits,
     view: Option<Arc<View>>,
+    /// The operation that ends with it, and the id of its request.
+    sending: Option<Box<(Sending, Bytes)>>,
 }
 
 impl Source {
     /// The events of `body`, none larger than `event_max`, as far as `view` lets them be seen.
     pub(crate) fn new(body: WireBody, event_max: usize, view: Option<Arc<View>>) -> Self {
-        Self { body: Some(body), parser: Parser::new(event_max), limits: answer_limits(event_max), view }
+        Self {
+            body: Some(body),
+            parser: Parser::new(event_max),
+            limits: answer_limits(event_max),
+            view,
+            sending: None,
+        }
+    }
+
+    /// `sending` ends when its answer comes.
+    pub(crate) fn ends(&mut self, sending: Sending, id: Option<&[u8]>) {
+        self.sending = id.map(|id| Box::new((sending, Bytes::copy_from_slice(id))));
+    }
+
+    /// Ends the operation if `event` is its answer.
+    fn note(&mut self, event: Event) -> Event {
+        let answers = |sending: &mut Box<(Sending, Bytes)>| event.answers(&sending.1);
+        if let (Some(sending), Some(frame)) = (self.sending.take_if(answers), &event.frame) {
+            sending.0.answered(frame);
+        }
+        event
     }
 
     /// The next event; `None` at a clean end between events. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, SourceError> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The answer will not come this way.
+    fn torn(&mut self) {
+        if let Some(sending) = self.sending.take() {
+            sending.0.taken(false);
+        }
     }
 
     /// As [`Source::next`].
@@ -168,6 +198,7 @@ impl Source {
                 Some(Ok(event)) if event.is_comment() => continue,
                 Some(Ok(event)) => {
                     let event = Event::new(&event, &self.limits);
+                    let event = self.note(event);
                     let Some(view) = &self.view else { return Poll::Ready(Ok(Some(event))) };
                     match event.screened(view, &self.limits) {
                         Some(event) => return Poll::Ready(Ok(Some(event))),
@@ -189,11 +220,17 @@ impl Source {
                 }
                 Some(Err(_)) => {
                     self.body = None;
+                    self.torn();
                     return Poll::Ready(Err(SourceError::Torn));
                 }
                 None => {
                     self.body = None;
                     let whole = self.parser.is_between_events();
+                    match self.sending.take_if(|_| whole) {
+                        // Where there is a way to go on, it is another request.
+                        Some(sending) => sending.0.elsewhere(),
+                        None => self.torn(),
+                    }
                     return Poll::Ready(if whole { Ok(None) } else { Err(SourceError::Torn) });
                 }
             }

@@ -14,7 +14,10 @@ use crate::{
     upstream::Upstream,
 };
 use holdfast_resilience::{FailureKind, Outcome, Safety, Sent};
-use holdfast_telemetry::metrics::ConnectResult;
+use holdfast_telemetry::{
+    metrics::ConnectResult,
+    trace::{HttpAttempt, OpenSpan, Parent, TRACEPARENT, Work},
+};
 use http::{HeaderMap, Method, Request, Response, Uri, Version, header, uri::Scheme};
 use hyper::body::Incoming;
 use std::{
@@ -38,6 +41,7 @@ pub(crate) struct Ask {
     pub(crate) safety: Safety,
     pub(crate) purpose: Purpose,
     pub(crate) expects: bool,
+    pub(crate) trace: Option<Box<Parent>>,
 }
 
 /// How far an attempt got. It outlives the attempt's future, which a deadline may cut off anywhere.
@@ -77,8 +81,22 @@ impl Ask {
             headers: call.headers,
             body,
             safety: call.safety,
+            trace: call.trace,
             purpose: if call.upgrade { Purpose::Upgrade } else { Purpose::Requests },
         }
+    }
+
+    /// Begins the span of an attempt, and names it in the request.
+    pub(crate) fn span(&mut self, endpoint: &Endpoint, number: u32) -> Option<OpenSpan> {
+        let parent = self.trace.as_ref()?;
+        let span = parent.begin(Work::Http(HttpAttempt {
+            method: self.method.clone(),
+            endpoint: endpoint.key.shared(),
+            number,
+            status: 0,
+        }));
+        self.headers.insert(TRACEPARENT, span.context().header_value());
+        Some(span)
     }
 
     /// Whether a broken connection may cost more than a repetition.

@@ -3,6 +3,7 @@
 use crate::EndpointKey;
 use bytes::Bytes;
 use holdfast_resilience::{Deadline, Safety};
+use holdfast_telemetry::trace::Parent;
 use http::{HeaderMap, Method, uri::PathAndQuery};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
@@ -40,6 +41,8 @@ pub struct Call {
     pub avoid: Vec<EndpointKey>,
     /// Ask for a protocol upgrade: HTTP/1.1 is used, and a 101 hands the connection over.
     pub upgrade: bool,
+    /// The span that asks, where spans are recorded: each attempt is one below it, and is named to the endpoint by `traceparent`.
+    pub trace: Option<Box<Parent>>,
 }
 
 impl Call {
@@ -59,6 +62,7 @@ impl Call {
             streaming: false,
             avoid: Vec::new(),
             upgrade: false,
+            trace: None,
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use crate::{clock, connection::Connection, endpoint::Endpoint, h1::Http1};
 use holdfast_resilience::{FailureKind, Outcome, Permit};
-use holdfast_telemetry::metrics::AttemptOutcome;
+use holdfast_telemetry::{
+    metrics::{AttemptOutcome, Label as _},
+    trace::{Fault, OpenSpan},
+};
+use http::StatusCode;
 use std::{
     sync::{
         Arc,
@@ -16,15 +20,36 @@ pub(crate) struct Hold {
     permit: Option<Permit>,
     endpoint: Arc<Endpoint>,
     connection: Option<Connection>,
+    /// Where spans are recorded.
+    span: Option<Box<Recorded>>,
+}
+
+/// The span of an attempt, and the status that was answered: 0 = none.
+struct Recorded {
+    span: OpenSpan,
+    status: u16,
 }
 
 impl Hold {
     pub(crate) fn new(endpoint: Arc<Endpoint>, permit: Permit) -> Self {
-        Self { permit: Some(permit), endpoint, connection: None }
+        Self { permit: Some(permit), endpoint, connection: None, span: None }
     }
 
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// The attempt has a span: it ends as the attempt does.
+    pub(crate) fn record(&mut self, span: OpenSpan) {
+        self.span = Some(Box::new(Recorded { span, status: 0 }));
+    }
+
+    /// What was answered.
+    pub(crate) fn status(&mut self, status: StatusCode) {
+        if let Some(recorded) = &mut self.span {
+            recorded.status = status.as_u16();
+            recorded.span.status(recorded.status);
+        }
     }
 
     pub(crate) fn keep(&mut self, connection: Connection) {
@@ -75,10 +100,28 @@ impl Hold {
         if let Some(permit) = self.permit.take() {
             permit.finish(outcome, now);
             self.endpoint.metrics.attempts.inc(label(outcome));
+            if let Some(recorded) = self.span.take() {
+                recorded.end(outcome);
+            }
             if matches!(outcome, Outcome::Failed(kind) if kind.is_unreachable()) {
                 self.endpoint.doubt.notify_one();
             }
         }
+    }
+}
+
+impl Recorded {
+    /// "Recording errors" of the HTTP conventions: to a client 4xx is an error, too.
+    fn end(self, outcome: Outcome) {
+        let code = (self.status >= 400).then(|| i64::from(self.status));
+        let fault = match outcome {
+            Outcome::Failed(_) => Some(Fault { word: label(outcome).as_str(), code }),
+            Outcome::Ok | Outcome::Neutral if code.is_some() => Some(Fault { word: "status", code }),
+            // A connection that the server was closing anyway.
+            Outcome::Neutral if self.status == 0 => Some(Fault::of(label(outcome).as_str())),
+            Outcome::Ok | Outcome::Neutral => None,
+        };
+        self.span.end(fault);
     }
 }
 

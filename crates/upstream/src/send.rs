@@ -234,10 +234,13 @@ impl<'a> Run<'a> {
         CallError::NoEndpoint { upstream, reason, retry_after }
     }
 
-    async fn attempt(&mut self, hold: Hold, place: Place) -> Ended {
+    async fn attempt(&mut self, mut hold: Hold, place: Place) -> Ended {
         // The first attempt begins with the call: one look at the clock less.
         let begun = if self.number == 1 { self.start } else { clock::now() };
         let endpoint = Arc::clone(hold.endpoint());
+        if let Some(span) = self.ask.span(&endpoint, self.number) {
+            hold.record(span);
+        }
         let whole = self.deadline;
         let until = self.upstream.per_try_timeout.map_or(whole, |limit| whole.within(begun, limit));
         let mut progress = Progress::new();

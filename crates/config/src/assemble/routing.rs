@@ -40,8 +40,12 @@ pub(super) fn upstream(block: &BlockVal) -> Result<Upstream, Missing> {
     Ok(assemble!(block => Upstream { name, http2;
         endpoints: endpoints.collect::<Result<_, _>>()?,
         policy: policy(block)?,
-        tls: assemble!(tls => ClientTls { ca_file, cert_file, key_file, server_name })
+        tls: client_tls(tls)?
     }))
+}
+
+pub(super) fn client_tls(tls: &BlockVal) -> Result<ClientTls, Missing> {
+    Ok(assemble!(tls => ClientTls { ca_file, cert_file, key_file, server_name }))
 }
 
 fn policy(block: &BlockVal) -> Result<UpstreamPolicy, Missing> {

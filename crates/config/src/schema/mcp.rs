@@ -96,7 +96,7 @@ static UPSTREAM_AUTH: Block = Block {
     reserved: &["type"],
 };
 
-static CLIENT_TLS: Block = Block {
+pub(super) static CLIENT_TLS: Block = Block {
     name: "tls (client)",
     doc: "How endpoints are verified. Verification cannot be switched off.",
     keys: &[&[

@@ -14,6 +14,7 @@ mod parse;
 mod places;
 mod scan;
 mod splice;
+mod trace;
 mod view;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use member::Member;
 pub use places::{Place, Ranges};
 pub use scan::MAX_DEPTH;
 pub use splice::{Home, Splice, SpliceError};
+pub use trace::TraceMeta;
 pub use view::{Fields, Json, elements, fields, quote, single_line, unquote};
 
 pub(crate) use parse::array_elements;
@@ -143,6 +145,12 @@ impl Frame {
     /// True when the method is `name`, whatever way it is escaped.
     pub fn is(&self, name: &str) -> bool {
         *self.method_bytes() == *name.as_bytes()
+    }
+
+    /// What stands between the quotes of a string member, sharing the message's bytes; empty when it is absent or no string.
+    pub fn inside(&self, member: Member) -> Bytes {
+        let inside = self.raw(member).and_then(view::inside).unwrap_or_default();
+        if inside.is_empty() { Bytes::new() } else { self.bytes.slice_ref(inside) }
     }
 
     /// Raw JSON of a member.

@@ -7,11 +7,14 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_config as config;
-use holdfast_edge::{Body, ConnectionInfo, RequestContext, RequestId};
+use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, RequestContext, RequestId, TraceContext};
 use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH};
 use holdfast_mcp::headers::Mirrored;
 use holdfast_resilience::Deadline;
-use holdfast_telemetry::metrics::{Carrier, FrontMetrics, MessageRefusal};
+use holdfast_telemetry::{
+    RecordOutcome,
+    metrics::{Carrier, FrontMetrics, MessageRefusal},
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use parking_lot::Mutex;
@@ -22,7 +25,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::task::AbortHandle;
 
@@ -43,6 +46,10 @@ pub struct Opening {
     pub host: HeaderValue,
     /// What carries it.
     pub carrier: Carrier,
+    /// Whether, and how, spans of its messages are recorded.
+    pub defaults: ContextDefaults,
+    /// What its messages have in common.
+    pub path: Arc<str>,
     /// Limits.
     pub limits: config::Conversations,
     /// Limits of messages.
@@ -69,6 +76,32 @@ impl MessageLimits {
             client: Limits { bytes_max: mcp.max_message_bytes.as_usize(), depth_max: mcp.max_depth },
             batch: mcp.max_batch,
             server_bytes: mcp.max_response_bytes.as_usize(),
+        }
+    }
+}
+
+/// A message on its way. Its spans end with its answer, or with the wait for it.
+struct Asked(RequestContext);
+
+impl Asked {
+    fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        if self.0.record.trace.is_none() {
+            return response;
+        }
+        let started = self.0.started;
+        let mut record = std::mem::take(&mut self.0.record);
+        record.status = response.status().as_u16();
+        response.map(|body| body.recorded(record, None, started))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let record = &mut self.0.record;
+        if record.trace.is_some() {
+            record.duration = self.0.started.elapsed();
+            record.outcome = RecordOutcome::ClientAbort;
+            record.emit();
         }
     }
 }
@@ -116,8 +149,13 @@ impl Shared {
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Mirrored);
-        let mut context = self.context();
-        self.opening.service.answer(&mut context, request, &self.opening.connection).await
+        let mut asked = Asked(self.context());
+        if *request.method() == Method::POST {
+            asked.0.record_spans(&self.opening.defaults, &self.opening.path);
+        }
+        let answer = self.opening.service.answer(&mut asked.0, request, &self.opening.connection);
+        let response = answer.await;
+        asked.answered(response)
     }
 
     /// The context of one message: the client's own, with an id and a place in the trace of its own.
@@ -126,7 +164,15 @@ impl Shared {
         let mut rng = fastrand::Rng::new();
         context.id = RequestId::generate(&mut rng);
         context.id_header = None;
-        context.trace = context.trace.child(&mut rng);
+        // Where its client has put the conversation into a trace, its messages are part of that; else each is one of its own.
+        context.trace = if context.trace.is_continued() {
+            context.trace.child(&mut rng)
+        } else {
+            TraceContext::generate(&mut rng)
+        };
+        context.record.client = Some(context.client);
+        context.record.started = SystemTime::now();
+        context.record.carrier = Some(self.opening.carrier);
         context.started = Instant::now();
         context.deadline = Deadline::after(context.started, DEADLINE_MAX);
         context

@@ -126,6 +126,8 @@ pub(crate) fn opening(
         connection,
         host: HeaderValue::from_static("localhost"),
         carrier: Carrier::Sse,
+        defaults: ContextDefaults::default(),
+        path: "/mcp".into(),
         limits: Conversations {
             max: 10,
             max_in_flight: 4,

@@ -101,12 +101,12 @@ impl Gateway {
     ) -> Response<Body> {
         let name = front.server.as_deref();
         let Some(entry) = entry(route, name) else {
-            let mut context = begin(&request, connection, &route.name, &self.defaults);
+            let mut context = begin(&request, connection, (&route.name, &route.path), &self.defaults);
             context.record.outcome = RecordOutcome::Rejected;
             context.record.reason = "no_server";
             return recorded(route.service.no_server(name), context, &route.metrics);
         };
-        let mut context = begin(&request, connection, &entry.name, &self.defaults);
+        let mut context = begin(&request, connection, (&entry.name, &entry.path), &self.defaults);
         let pending = Pending::new(&mut context, &entry.metrics);
         let desk = Reception { gateway: self, runtime, route, entry, front: &front, connection };
         let response = desk.answer(request, pending.context).await;
@@ -265,6 +265,8 @@ impl Reception<'_> {
             connection: Arc::clone(self.connection),
             host: host.map_or_else(|| HeaderValue::from_static("localhost"), |host| unshared_value(&host)),
             carrier,
+            defaults: self.gateway.defaults.clone(),
+            path: Arc::clone(&self.entry.path),
             limits: mcp.conversations.clone(),
             messages: MessageLimits::new(mcp),
             metrics: Arc::clone(self.gateway.fronts.metrics()),

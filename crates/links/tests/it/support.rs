@@ -59,6 +59,7 @@ pub(crate) fn call<'a>(session: Option<&'a str>, message: &Value) -> LinkCall<'a
         pin: None,
         avoid: &[],
         until: Instant::now() + Duration::from_secs(20),
+        trace: None,
     }
 }
 

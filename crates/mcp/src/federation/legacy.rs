@@ -9,6 +9,7 @@ use super::{
     whole::{Part, Whole},
 };
 use crate::{
+    caller::refusal,
     errors::{McpError, Problem},
     frame::{Frame, Kind, Member},
     guest::Guest,
@@ -83,7 +84,8 @@ async fn request(guest: Guest, federation: &Arc<Federation>, whole: &Arc<Whole>,
             Ok((part, frame)) => one(&guest, &part, frame).await,
             // As its server would answer: a status other than 200 is the end of the connection for some clients of these versions.
             Err(error) => {
-                let response = reply::json(StatusCode::OK, error.render(frame.id()));
+                let mut response = reply::json(StatusCode::OK, error.render(frame.id()));
+                response.extensions_mut().insert(refusal(&error));
                 (reply::unasked(response, &error), None)
             }
         },

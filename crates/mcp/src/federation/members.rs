@@ -12,6 +12,7 @@ use crate::{
     source::answer_limits,
     token::{Audience, Handle, unix_now},
 };
+use holdfast_telemetry::metrics::ServerOperations;
 use http::{HeaderMap, HeaderValue};
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,8 @@ pub(crate) struct Federation {
     pub(crate) patience: Patience,
     /// Life of the cursors of merged lists.
     pub(crate) cursor_ttl: Duration,
+    /// Counts what the endpoint answers by itself.
+    pub(crate) operations: Arc<ServerOperations>,
 }
 
 impl Federation {

@@ -89,6 +89,8 @@ pub(crate) async fn delete(guest: Guest, federation: &Arc<Federation>) -> Respon
             .retry_after(std::time::Duration::from_mins(1));
         return reply::error(&error, None);
     }
+    let (token, caller) = (&whole.token, first.caller(&guest));
+    legacy::ended::of_client(&federation.operations, &caller, token.version, token.issued);
     join_all(whole.parts.iter().map(|part| async {
         let caller = part.caller(&guest);
         let bound = part.session.binding(&caller).await;

@@ -1,6 +1,7 @@
 //! DELETE: the client ends its session.
 
 use super::{
+    ended,
     rebind::close,
     replicas,
     session::{Bound, Session},
@@ -31,6 +32,7 @@ pub(crate) async fn delete(caller: &Caller) -> Response<Body> {
             .retry_after(std::time::Duration::from_mins(1));
         return reply::error(&error, None);
     }
+    ended::of_client(&caller.server.metrics.operations, caller, session.version, session.issued);
     replicas::end(state, session.uid, expires, replicas::until(caller)).await;
     if let Bound::To(binding) = bound {
         close(caller, &session, &binding).await;

@@ -1,6 +1,6 @@
 //! The end of a session whose time is over, idle or absolute: everywhere, and at its server.
 
-use super::replicas;
+use super::{ended::ended, replicas};
 use crate::{
     caller::PROTOCOL_VERSION,
     era::Version,
@@ -67,14 +67,29 @@ pub(crate) async fn expire(state: &McpState, due: Due, reach: &impl Fn(&str) -> 
     let moved = later(local, moved_elsewhere(state, session, until).await);
     replicas::end(state, session, refused_from, until).await;
     let Some(record) = record else { return SessionEnd::Gone };
+    let to = reach(&record.server);
+    if let Some(Reach { shared, server }) = &to {
+        measure(shared, server, &record, is_over, moved.is_some());
+    }
     let (endpoint, id) = match moved {
         Some((epoch, to)) if epoch > record.epoch => (to.endpoint, to.upstream_session),
         _ => (Some(record.endpoint), record.upstream_session),
     };
     let Some(id) = id else { return SessionEnd::Untold };
-    match (reach(&record.server), endpoint) {
+    match (to, endpoint) {
         (Some(reach), Some(endpoint)) => tell(&reach, endpoint, &id, record.version).await,
         _ => SessionEnd::Gone,
+    }
+}
+
+/// How long it was: its beginning is as long before its end as `sessions.absolute_ttl` says now.
+fn measure(shared: &Shared, server: &Server, record: &EndingRecord, is_over: bool, moved: bool) {
+    let issued = record.expires.saturating_sub(shared.session_ttl.as_secs());
+    let error = if is_over { "expired" } else { "idle" };
+    let session = ended(record.version, server.is_program, error, issued);
+    server.metrics.operations.session_served(session);
+    if !moved && record.epoch == Epoch(0) && record.upstream_session.is_some() {
+        server.metrics.operations.session_sent(session);
     }
 }
 
@@ -134,6 +149,10 @@ async fn tell(reach: &Reach, endpoint: EndpointTag, id: &str, version: Version) 
             metrics: Arc::clone(&server.metrics),
         },
         view: None,
+        about: None,
+        version: version.label(),
+        trace: None,
+        continued: false,
     };
     match ask(server, out, None, Hold::OnlyAnswer).await {
         Ok(_) => SessionEnd::Told,

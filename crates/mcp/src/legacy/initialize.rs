@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// Answers an `initialize` request.
 pub(crate) async fn initialize(caller: &Caller, frame: &Frame) -> Response<Body> {
-    let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
+    let tally = Tally::new(caller, frame, MappedEra::Legacy);
     if caller.server.era == EraMode::Modern {
         tally.end(McpOutcome::Refused);
         let error = McpError::new(Problem::EraUnbridged)
@@ -64,7 +64,7 @@ pub(crate) async fn handshake(caller: &Caller, frame: &Frame) -> Result<Answer, 
     let mut avoid: Vec<EndpointKey> = Vec::new();
     let mut left = caller.server.attempts_max;
     loop {
-        let mut out = caller.message(frame.bytes().clone(), Safety::Safe);
+        let mut out = caller.message(caller.about(frame), frame.bytes().clone(), Safety::Safe);
         out.until = until;
         out.avoid.clone_from(&avoid);
         left -= 1;

@@ -40,7 +40,7 @@ pub(crate) async fn answer(caller: &Caller, session: &Session, frame: &Frame) ->
 
 /// `moves` says whether the message still means something on another endpoint.
 async fn forward(caller: &Caller, session: &Session, frame: &Frame, body: Bytes, moves: bool) -> Outcome {
-    let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
+    let tally = Tally::new(caller, frame, MappedEra::Legacy).in_version(session.version);
     let mut bound = session.binding(caller).await;
     for last in [false, true] {
         let (epoch, endpoint) = match &bound {
@@ -48,7 +48,7 @@ async fn forward(caller: &Caller, session: &Session, frame: &Frame, body: Bytes,
             Bound::Gone(epoch) => (*epoch, None),
         };
         if let Bound::To(binding) = &bound {
-            let mut out = caller.message(body.clone(), Safety::Unsafe);
+            let mut out = caller.message(caller.about(frame), body.clone(), Safety::Unsafe);
             bind(&mut out, session, binding);
             match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
                 Ok(answer) if answer.head().status != StatusCode::NOT_FOUND || endpoint.is_none() => {

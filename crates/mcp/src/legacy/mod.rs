@@ -4,6 +4,7 @@ mod batch;
 mod body;
 mod delete;
 mod deliver;
+pub(crate) mod ended;
 mod expire;
 mod get;
 mod initialize;
@@ -26,7 +27,7 @@ pub(crate) use rebind::{close, initialized};
 pub(crate) use session::{Bound, Session, sole};
 
 use crate::{
-    caller::{Caller, PROTOCOL_VERSION, reason},
+    caller::{Caller, PROTOCOL_VERSION, Tally, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},
     frame::{Frame, FrameError, Kind},
@@ -37,7 +38,7 @@ use deliver::{Outcome, respond};
 pub use expire::Reach;
 pub(crate) use expire::expire;
 use holdfast_edge::Body;
-use holdfast_telemetry::metrics::McpOutcome;
+use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
 use http::{HeaderMap, Response};
 use outlive::outlive;
 use std::sync::Arc;
@@ -92,7 +93,8 @@ pub(crate) async fn post_batch(
 
 /// Asks the session's server, and waits for the answer alone. The gateway's own use: none if there is no answer that can be read.
 pub(crate) async fn fetch(caller: &Caller, session: &Session, frame: &Frame) -> Option<Frame> {
-    match request::request(caller, session, frame).await {
+    let tally = Tally::own(&caller.server, frame, MappedEra::Legacy);
+    match request::counted(caller, session, frame, tally).await {
         Outcome::Message { body, .. } => {
             Frame::parse(body, &crate::source::answer_limits(caller.shared.response_max)).ok()
         }

@@ -11,7 +11,7 @@ use crate::{
     token::LoggedEvent,
 };
 use bytes::Bytes;
-use holdfast_telemetry::metrics::{McpOutcome, StreamKind};
+use holdfast_telemetry::metrics::{McpOutcome, StreamKind, Verdict};
 use holdfast_upstream::clock::{self, Alarm};
 use std::{
     future::{Future, poll_fn},
@@ -43,7 +43,7 @@ pub(crate) struct Pump {
 
 /// How a pump ended.
 enum Stopped {
-    Answered(McpOutcome),
+    Answered(Verdict),
     /// The upstream closed its connection and gave an id to go on by.
     Pausing,
     Broken(Problem),
@@ -177,7 +177,7 @@ impl Pump {
         Ok(())
     }
 
-    fn answered_by(&self, events: &[Event]) -> Option<McpOutcome> {
+    fn answered_by(&self, events: &[Event]) -> Option<Verdict> {
         let Carries::Answer { id, .. } = &self.carries else { return None };
         let answer = events.iter().rev().find(|event| event.answers(id))?;
         answer.frame.as_ref().map(verdict)

@@ -9,6 +9,7 @@
 //! server's other replicas are told of the death at the same moment.
 
 use super::{
+    ended,
     replicas::{self, Published},
     session::Session,
 };
@@ -17,12 +18,13 @@ use crate::{
     exchange::{Answer, Hold, Outgoing, SESSION, ask},
     frame::Member,
     ids::Epoch,
+    operation::About,
     state::Binding,
 };
 use bytes::Bytes;
 use holdfast_edge::Turn;
 use holdfast_resilience::Safety;
-use holdfast_telemetry::metrics::Rebinding;
+use holdfast_telemetry::metrics::{OperationMethod, Rebinding};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{HeaderValue, Method, StatusCode};
 use std::time::{Duration, Instant};
@@ -81,6 +83,7 @@ pub(crate) async fn rebind(
     let verdict = if moved.is_some() { Rebinding::Ok } else { Rebinding::Failed };
     caller.server.metrics.rebindings.inc(verdict);
     let mut binding = moved.ok_or(Stuck::NoTaker)?;
+    ended::of_server(caller, session, epoch, "endpoint_gone");
     if let Published::Theirs(theirs) = replicas::publish(caller, session.uid, session.expires, &binding).await
     {
         // What was just opened is nobody's. A server that is not told keeps it until it expires there.
@@ -99,6 +102,7 @@ pub(crate) async fn close(caller: &Caller, session: &Session, binding: &Binding)
     let mut out = caller.bare(Method::DELETE, Safety::Idempotent);
     out.until = caller.until.min(clock::after(clock::now(), caller.server.initialize_timeout));
     bind(&mut out, session, binding);
+    ended::of_server(caller, session, binding.epoch, "");
     match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
         Ok(answer) => caller.note_head(answer.head()),
         Err(failure) => caller.note_failure(&failure),
@@ -133,7 +137,7 @@ async fn replay(
 ) -> Option<Binding> {
     let body =
         [br#"{"jsonrpc":"2.0","id":"#, ID, br#","method":"initialize","params":"#, params, b"}"].concat();
-    let mut out = caller.message(body.into(), Safety::Safe);
+    let mut out = caller.message(Some(About::own(OperationMethod::Initialize)), body.into(), Safety::Safe);
     out.avoid.extend(dead.cloned());
     out.until = until;
     let answer = ask(&caller.server, out, Some(ID), Hold::OnlyAnswer).await.ok()?;
@@ -158,7 +162,8 @@ pub(crate) async fn initialized(
     binding: &Binding,
     until: Instant,
 ) -> bool {
-    let mut out = caller.message(INITIALIZED, Safety::Idempotent);
+    let mut out =
+        caller.message(Some(About::own(OperationMethod::Initialized)), INITIALIZED, Safety::Idempotent);
     bind(&mut out, session, binding);
     out.until = until;
     match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
@@ -170,6 +175,7 @@ pub(crate) async fn initialized(
 /// Addresses `out` to where `binding` says, in the session's version.
 pub(crate) fn bind(out: &mut Outgoing, session: &Session, binding: &Binding) {
     out.pin.clone_from(&binding.endpoint);
+    out.version = session.version.label();
     if let Some(id) = &binding.upstream_session
         && let Ok(value) = HeaderValue::from_str(id)
     {

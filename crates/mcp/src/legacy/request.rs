@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_resilience::Safety;
-use holdfast_telemetry::metrics::{MappedEra, McpOutcome, SessionRefusal};
+use holdfast_telemetry::metrics::{MappedEra, McpOutcome, SessionRefusal, Verdict};
 use holdfast_upstream::EndpointKey;
 use http::StatusCode;
 use std::{
@@ -59,10 +59,15 @@ struct Asking<'a> {
 
 /// Sends a client's request and reads the answer as far as its safety wants.
 pub(crate) async fn request(caller: &Caller, session: &Session, frame: &Frame) -> Outcome {
+    let tally = Tally::new(caller, frame, MappedEra::Legacy).in_version(session.version);
+    counted(caller, session, frame, tally).await
+}
+
+/// As [`request`], counted otherwise.
+pub(crate) async fn counted(caller: &Caller, session: &Session, frame: &Frame, tally: Tally) -> Outcome {
     let Some(id) = frame.id_bytes() else {
         return Outcome::refused(McpError::new(Problem::InvalidRequest), None);
     };
-    let tally = Tally::new(&caller.server, frame, MappedEra::Legacy);
     let allowance = match caller.admit(frame) {
         Ok(allowance) => allowance,
         Err(error) => {
@@ -117,7 +122,7 @@ impl Asking<'_> {
         let mut avoid: Vec<EndpointKey> = Vec::new();
         let mut left = caller.server.attempts_max;
         loop {
-            let mut out = caller.message(self.frame.bytes().clone(), self.safety);
+            let mut out = caller.message(caller.about(self.frame), self.frame.bytes().clone(), self.safety);
             bind(&mut out, self.session, binding);
             (out.until, out.answer_max) = (self.until, self.answer_max);
             out.avoid.clone_from(&avoid);
@@ -201,9 +206,9 @@ impl Asking<'_> {
         Outcome::refused(error, Some(self.id.clone()))
     }
 
-    fn end(&mut self, outcome: McpOutcome) {
+    fn end(&mut self, verdict: impl Into<Verdict>) {
         if let Some(tally) = self.tally.take() {
-            tally.end(outcome);
+            tally.end(verdict);
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) uid: SessionUid,
     pub(crate) version: Version,
     /// Unix seconds.
+    pub(crate) issued: u64,
+    /// Unix seconds.
     pub(crate) expires: u64,
     /// Raw params of its `initialize`.
     pub(crate) initialize: Option<Bytes>,
@@ -116,6 +118,7 @@ impl Session {
         Self {
             uid: token.uid,
             version: token.version,
+            issued: token.issued,
             expires: token.expires,
             initialize: token.initialize,
             server: Arc::clone(&caller.server.name),
@@ -144,6 +147,7 @@ impl Session {
         Self {
             uid,
             version: bound.map_or(whole.version, |part| part.version),
+            issued: whole.issued,
             expires: whole.expires,
             initialize: Some(whole.initialize.clone()),
             server: Arc::clone(&server.name),

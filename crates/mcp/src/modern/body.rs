@@ -67,7 +67,7 @@ impl CallBody {
             Err(error) => return self.fail(&error, McpOutcome::UpstreamError),
         }
         if event.answers(&self.ending.id) {
-            let outcome = event.frame.as_ref().map_or(McpOutcome::Ok, verdict);
+            let outcome = event.frame.as_ref().map_or(McpOutcome::Ok.into(), verdict);
             if let Some(tally) = self.ending.tally.take() {
                 tally.end(outcome);
             }

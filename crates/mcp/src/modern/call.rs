@@ -42,11 +42,11 @@ pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame, allowance: Allowan
         Ok(prepared) => prepared,
         Err(Unfit::Error(error)) => return refuse(caller, frame, &error),
         Err(Unfit::TasksNotDeclared) => {
-            Tally::new(&caller.server, frame, MappedEra::Modern).end(McpOutcome::Refused);
+            Tally::new(caller, frame, MappedEra::Modern).end(McpOutcome::Refused);
             return reply::json(StatusCode::BAD_REQUEST, tasks_not_declared(frame.id().unwrap_or(b"null")));
         }
     };
-    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
+    let tally = Tally::new(caller, frame, MappedEra::Modern);
     match exchange(caller, frame, &prepared, &allowance, None).await {
         Ok(answer) => deliver(caller, frame, answer, prepared.rewrite, tally, allowance),
         Err(failure) => {
@@ -65,12 +65,12 @@ pub(crate) async fn call(caller: &Arc<Caller>, frame: &Frame, allowance: Allowan
 
 /// Asks a safe request's answer of `caller`'s server, whatever comes before it. The gateway's own use: nothing in it is sealed.
 pub(crate) async fn fetch(caller: &Caller, frame: &Frame) -> Result<Frame, McpError> {
-    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
+    let tally = Tally::own(&caller.server, frame, MappedEra::Modern);
     let prepared =
         Prepared { body: frame.bytes().clone(), name: None, pin: None, rewrite: Rewrite::default() };
     match exchange(caller, frame, &prepared, &caller.unlimited(), Some(Hold::OnlyAnswer)).await {
         Ok(answer) => {
-            let outcome = answer.response().map_or(McpOutcome::UpstreamError, verdict);
+            let outcome = answer.response().map_or(McpOutcome::UpstreamError.into(), verdict);
             tally.end(outcome);
             answer.response().cloned().ok_or_else(|| bare_error(answer.head().status))
         }
@@ -137,7 +137,7 @@ async fn exchange(
     let mut avoid: Vec<EndpointKey> = Vec::new();
     let mut left = caller.server.attempts_max;
     loop {
-        let mut out = caller.message(prepared.body.clone(), safety);
+        let mut out = caller.message(caller.about(frame), prepared.body.clone(), safety);
         forward_headers(caller, &mut out.headers);
         if let Some(name) = &prepared.name {
             out.headers.insert(headers::NAME, name.clone());

@@ -77,7 +77,7 @@ fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<R
     };
     let handles = frame.places(Place::TaskId);
     if !handles.is_empty() && !declares_tasks(&frame) {
-        Tally::new(&caller.server, &frame, MappedEra::Modern).end(McpOutcome::Refused);
+        Tally::new(&caller, &frame, MappedEra::Modern).end(McpOutcome::Refused);
         let body = tasks_not_declared(frame.id().unwrap_or(b"null"));
         return Err(Box::new(reply::json(StatusCode::BAD_REQUEST, body)));
     }
@@ -129,7 +129,7 @@ async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: mpsc::Receiver<
     let Some(one) = subscriptions.first().map(Arc::clone) else {
         return reply::error(&McpError::new(Problem::NoEndpoint), None);
     };
-    let tally = |part: &Arc<Subscription>| Tally::new(&part.caller.server, &part.frame, MappedEra::Modern);
+    let tally = |part: &Arc<Subscription>| Tally::new(&part.caller, &part.frame, MappedEra::Modern);
     let tallies: Vec<Tally> = subscriptions.iter().map(tally).collect();
     let mut followers = Followers::default();
     let expected = followers.join(&subscriptions);

@@ -14,7 +14,7 @@ pub(crate) use call::{call, fetch};
 pub(crate) use listen::{Wanted, listen_all};
 
 use crate::{
-    caller::{Caller, Tally, failure_verdict, reason},
+    caller::{Caller, Tally, failure_verdict, reason, refusal},
     era::Version,
     errors::{McpError, Problem},
     exchange::{Answer, Hold, ask, bare_error},
@@ -74,8 +74,8 @@ fn forward_headers(caller: &Caller, to: &mut HeaderMap) {
 }
 
 async fn notification(caller: &Caller, frame: &Frame) -> Response<Body> {
-    let tally = Tally::new(&caller.server, frame, MappedEra::Modern);
-    let mut out = caller.message(frame.bytes().clone(), Safety::Unsafe);
+    let tally = Tally::new(caller, frame, MappedEra::Modern);
+    let mut out = caller.message(caller.about(frame), frame.bytes().clone(), Safety::Unsafe);
     forward_headers(caller, &mut out.headers);
     match ask(&caller.server, out, None, Hold::OnlyAnswer).await {
         Ok(answer) => {
@@ -104,7 +104,7 @@ async fn notification(caller: &Caller, frame: &Frame) -> Response<Body> {
 }
 
 fn refuse(caller: &Caller, frame: &Frame, error: &McpError) -> Response<Body> {
-    Tally::new(&caller.server, frame, MappedEra::Modern).end(McpOutcome::Refused);
+    Tally::new(caller, frame, MappedEra::Modern).end(refusal(error));
     caller.note_outcome(McpOutcome::Refused, reason(error));
     reply::error(error, if frame.kind() == Kind::Request { frame.id() } else { None })
 }

@@ -91,7 +91,7 @@ enum Opened {
 async fn open(subscription: &Subscription, endpoint: &EndpointKey) -> Opened {
     let caller = &subscription.caller;
     let Some(body) = subscription.body_for(endpoint) else { return Opened::Not(Said::Unreachable) };
-    let mut out = caller.message(body, Safety::Unsafe);
+    let mut out = caller.message(caller.about(&subscription.frame), body, Safety::Unsafe);
     forward_headers(caller, &mut out.headers);
     out.pin = Some(endpoint.clone());
     out.until = clock::after(clock::now(), caller.server.initialize_timeout);

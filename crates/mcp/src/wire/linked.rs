@@ -3,6 +3,7 @@
 use super::{PeerLink, WireBody, WireReply, peer_link};
 use crate::{
     exchange::{Outgoing, SESSION},
+    operation::carried,
     seal::KeyRing,
     state::McpState,
     token::unix_now,
@@ -55,7 +56,9 @@ impl Linked {
         {
             return answer;
         }
+        let trace = carried(&out.headers, out.trace.is_some(), out.continued);
         let call = LinkCall {
+            trace,
             method: out.method,
             session,
             body: out.body,
@@ -123,6 +126,7 @@ pub(crate) async fn answer(state: &McpState, asked: &Asked) -> Option<Response<B
     let link = PeerLink::read(asked)?;
     let links = state.links.get(&link.server)?;
     let call = LinkCall {
+        trace: None,
         method: link.method,
         session: link.session.as_deref(),
         body: asked.body.clone(),

@@ -101,6 +101,7 @@ fn to_call(out: Outgoing) -> Call {
     call.pin = out.pin;
     call.avoid = out.avoid;
     call.streaming = true;
+    call.trace = out.trace;
     call
 }
 

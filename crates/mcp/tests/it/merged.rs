@@ -12,7 +12,7 @@ use holdfast_identity::Principal;
 use holdfast_mcp::{McpService, McpState, Server as McpServer, key_ring, seal::KeyRing};
 use holdfast_resilience::Deadline;
 use holdfast_store::{Limits, Store};
-use holdfast_telemetry::{McpMetrics, Registry};
+use holdfast_telemetry::{McpMetrics, Registry, metrics::Operations};
 use holdfast_upstream::{Background, Shared, Upstream};
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -87,7 +87,7 @@ impl Merged {
         let state = McpState::new(&config.sessions, &store);
         let names: Vec<&str> = config.mcp.servers.iter().map(|server| &*server.name).collect();
         let service = McpService::new(&config.mcp, &config.sessions, Arc::clone(&ring), state, members)
-            .merged(&config.mcp.federation, names);
+            .merged(&config.mcp.federation, names, Operations::new(&registry, 10).server(""));
         let (drain, begin) = DrainHandle::driven();
         let principal = Principal::anonymous();
         Self { service, ring, drain, begin: Box::new(begin), principal, _background: background }

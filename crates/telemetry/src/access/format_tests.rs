@@ -34,6 +34,8 @@ fn full() -> AccessRecord {
         streaming: false,
         mcp: Some(McpCall { method: Inline::new("tools/call"), era: "modern", name: Inline::new("add") }),
         user_agent: Some(HeaderValue::from_static("curl/8")),
+        carrier: None,
+        trace: None,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is remembered of one request.
 
 use super::Inline;
-use crate::metrics::Label;
+use crate::{
+    metrics::{Carrier, Label},
+    trace::Trace,
+};
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::IpAddr,
@@ -65,6 +68,10 @@ pub struct AccessRecord {
     pub mcp: Option<McpCall>,
     /// `User-Agent`.
     pub user_agent: Option<HeaderValue>,
+    /// A message of a conversation over this, not a request: it leaves no line in the log.
+    pub carrier: Option<Carrier>,
+    /// The spans of the request, where spans are recorded. They end with the record.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// What was asked over MCP. Names only, no arguments.
@@ -152,6 +159,8 @@ impl Default for AccessRecord {
             streaming: false,
             mcp: None,
             user_agent: None,
+            carrier: None,
+            trace: None,
         }
     }
 }
@@ -163,8 +172,13 @@ impl AccessRecord {
     }
 
     /// Writes the record into this thread's buffer, for the log that [`super::install_access_log`] installed. Without
-    /// one this does nothing.
+    /// one this does nothing. The request's spans end here, too.
     pub fn emit(&self) {
-        super::buffer::emit(self);
+        if let Some(trace) = &self.trace {
+            trace.finish(self);
+        }
+        if self.carrier.is_none() {
+            super::buffer::emit(self);
+        }
     }
 }

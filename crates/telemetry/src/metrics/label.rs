@@ -47,10 +47,10 @@ impl<L: Label> PerLabel<L, super::Counter> {
 
 /// Declares an enum that is a [`Label`].
 macro_rules! label {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+        $vis enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $crate::metrics::Label for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),+];

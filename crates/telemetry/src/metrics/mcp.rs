@@ -1,6 +1,12 @@
 //! MCP servers.
 
-use super::{Counter, Gauge, Label, Metric, PerLabel, Registry, Scope, label::label};
+use super::{
+    Counter, Gauge, Label, Metric, Operations, PerLabel, Registry, Scope, ServerOperations, label::label,
+};
+use std::sync::Arc;
+
+/// Names of tools and prompts that have a label, where no configuration says how many.
+const NAMES_MAX: usize = 200;
 
 label! {
     /// Methods that behave alike; a client cannot make a new series by inventing a method.
@@ -212,12 +218,19 @@ pub struct McpMetrics {
     pub limited: PerLabel<Limit, Counter>,
     /// Sealed values not opened.
     pub seal_failures: PerLabel<SealFailure, Counter>,
+    /// Operations and sessions, by the semantic conventions.
+    pub operations: Arc<ServerOperations>,
     _scope: Scope,
 }
 
 impl McpMetrics {
-    /// Handles of a server, by its name.
+    /// Handles of a server, by its name, where nothing outlives it.
     pub fn new(registry: &Registry, server: &str) -> Self {
+        Self::with(registry, server, Operations::new(registry, NAMES_MAX).server(server))
+    }
+
+    /// Handles of a server, by its name.
+    pub fn with(registry: &Registry, server: &str, operations: Arc<ServerOperations>) -> Self {
         let mut scope = registry.scope();
         let requests = PerLabel::new(|method: MethodClass| {
             PerLabel::new(|era: MappedEra| {
@@ -242,6 +255,7 @@ impl McpMetrics {
             stale_answers: scope.counter(Metric::McpStaleAnswers, &[server]),
             denied: scope.counters(Metric::McpDenied, &[server]),
             limited: scope.counters(Metric::McpLimited, &[server]),
+            operations,
             seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
             _scope: scope,
         }

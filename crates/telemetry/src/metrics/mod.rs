@@ -12,6 +12,8 @@ mod histogram;
 mod label;
 mod links;
 mod mcp;
+mod operation_names;
+mod operations;
 mod peers;
 mod reference;
 mod registry;
@@ -19,8 +21,10 @@ mod route;
 mod store;
 mod store_link;
 mod table;
+mod traces;
 mod under_way;
 mod upstream;
+mod verdict;
 
 pub use config::{ConfigMetrics, ReloadResult};
 pub use edge::{
@@ -29,13 +33,14 @@ pub use edge::{
 };
 pub use expiry::{ExpiryMetrics, LastUse, SessionEnd, Touched};
 pub use fronts::{Carrier, ConversationEnd, FrontMetrics, MessageRefusal, Passed};
-pub use histogram::{DURATION_BUCKETS, Histogram};
+pub use histogram::{DURATION_BUCKETS, Histogram, OPERATION_BUCKETS};
 pub use label::{Label, PerLabel};
 pub use links::{LinkDrop, LinkEnd, LinkMetrics, LinkOpening, LinkTear, ProcessEnd};
 pub use mcp::{
     Denied, JournalRead, Limit, ListPart, MappedEra, McpMetrics, McpOutcome, MethodClass, Rebinding,
     SealFailure, SessionRefusal, StreamKind,
 };
+pub use operations::{Operation, OperationMethod, OperationVersion, Operations, ServerOperations, SessionOf};
 pub use peers::{PeerAnswer, PeerAsk, PeerDeath, PeerDial, PeerEnd, PeerLinkState, PeerMetrics, PeerNote};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 pub use reference::reference_page;
@@ -44,11 +49,13 @@ pub use route::{CodeClass, RouteMetrics};
 pub use store::{StoreMetrics, StorePart, StoreResult, StoreValue};
 pub use store_link::{StoreConnect, StoreDetour, StoreLinkMetrics, StoreServerMetrics};
 pub use table::{Definition, Kind, Metric, Unit};
+pub use traces::{ExportResult, SpanLoss, TraceMetrics};
 pub use under_way::UnderWay;
 pub use upstream::{
     AttemptOutcome, BreakerState, ConnectResult, EndpointMetrics, EndpointStateLabel, ProbeResult,
     RetryBudgetLabel, Unroutable, UpstreamMetrics,
 };
+pub use verdict::Verdict;
 
 /// A gauge of seconds.
 pub type SecondsGauge = Gauge<f64, std::sync::atomic::AtomicU64>;

@@ -1,6 +1,6 @@
 //! The reference page, from the table.
 
-use super::{DURATION_BUCKETS, Kind, Metric};
+use super::{DURATION_BUCKETS, Kind, Metric, OPERATION_BUCKETS};
 use std::fmt::Write as _;
 
 /// Markdown of `docs/reference/metrics.md`.
@@ -17,13 +17,17 @@ pub fn reference_page() -> String {
     for bound in DURATION_BUCKETS {
         let _ = write!(page, "{bound}, ");
     }
-    page.push_str("+Inf.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    page.push_str("+Inf. Of metrics whose name begins with `mcp_`, which are those of the\nOpenTelemetry semantic conventions: ");
+    for bound in OPERATION_BUCKETS {
+        let _ = write!(page, "{bound}, ");
+    }
+    page.push_str("+Inf; their series appear\nwith their first event.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for metric in Metric::ALL {
         let definition = metric.definition();
         let kind = match definition.kind {
             Kind::Counter => "counter",
             Kind::Gauge | Kind::Seconds => "gauge",
-            Kind::Histogram => "histogram",
+            Kind::Histogram | Kind::Operations => "histogram",
         };
         let labels: Vec<String> = definition.labels.iter().map(|label| format!("`{label}`")).collect();
         let _ = writeln!(

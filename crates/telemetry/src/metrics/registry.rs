@@ -233,8 +233,11 @@ impl AnyFamily {
         // The page adds a full stop and the suffixes of unit and kind itself.
         let help = definition.help.trim_end_matches('.');
         macro_rules! family {
-            ($variant:ident) => {{
-                let family = Family::default();
+            ($variant:ident) => {
+                family!($variant, Family::default())
+            };
+            ($variant:ident, $family:expr) => {{
+                let family = $family;
                 match definition.unit {
                     Some(unit) => page.register_with_unit(
                         definition.name,
@@ -252,6 +255,10 @@ impl AnyFamily {
             Kind::Gauge => family!(Gauge),
             Kind::Seconds => family!(Seconds),
             Kind::Histogram => family!(Histogram),
+            Kind::Operations => {
+                let make: fn() -> Histogram = Histogram::of_operations;
+                family!(Histogram, Family::new_with_constructor(make))
+            }
         }
     }
 

@@ -45,7 +45,19 @@ fn every_series_of_every_room_is_there_before_the_first_event() {
         store.server("127.0.0.1:6379"),
         upstream.endpoint("http://10.0.0.1:80"),
         crate::access::AccessMetrics::new(&registry),
+        crate::metrics::TraceMetrics::new(&registry),
     );
+    // These are the exception: they are made with their first event.
+    let operations = crate::metrics::Operations::new(&registry, 0).server("m");
+    let (verdict, took) = (crate::metrics::McpOutcome::Ok.into(), std::time::Duration::ZERO);
+    let (version, piped) = (crate::metrics::OperationVersion::Unknown, false);
+    let method = crate::metrics::OperationMethod::Ping;
+    let operation = crate::metrics::Operation { method, name: b"", version, piped, verdict, took };
+    let session = crate::metrics::SessionOf { version, piped, error: "", took };
+    operations.served(&operation);
+    operations.sent(&operation);
+    operations.session_served(session);
+    operations.session_sent(session);
     let page = registry.render();
     for metric in Metric::ALL {
         let name = metric.definition().full_name();

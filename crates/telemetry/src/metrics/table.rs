@@ -11,6 +11,8 @@ pub enum Kind {
     Seconds,
     /// Durations in fixed buckets.
     Histogram,
+    /// Durations in the buckets of the semantic conventions for MCP.
+    Operations,
 }
 
 /// Unit, appended to the name.
@@ -159,6 +161,12 @@ table! {
     McpLimited: Counter "holdfast_mcp_limited" ["server", "limit"] "Requests that ended because of a limit of their server or of the tool they called.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
+    McpServerOperations: Operations "mcp_server_operation_duration" in Seconds ["server", "mcp_method_name", "gen_ai_tool_name", "gen_ai_prompt_name", "gen_ai_operation_name", "error_type", "rpc_response_status_code", "mcp_protocol_version", "network_transport"] "mcp.server.operation.duration: a client's request or notification, from when it was received until it was answered.";
+    McpClientOperations: Operations "mcp_client_operation_duration" in Seconds ["server", "mcp_method_name", "gen_ai_tool_name", "gen_ai_prompt_name", "gen_ai_operation_name", "error_type", "rpc_response_status_code", "mcp_protocol_version", "network_transport"] "mcp.client.operation.duration: a request or notification to a server, from when it was sent until it was answered.";
+    McpServerSessions: Operations "mcp_server_session_duration" in Seconds ["server", "error_type", "mcp_protocol_version", "network_transport"] "mcp.server.session.duration: sessions of clients that ended here, by DELETE or because their time was over.";
+    McpClientSessions: Operations "mcp_client_session_duration" in Seconds ["server", "error_type", "mcp_protocol_version", "network_transport"] "mcp.client.session.duration: sessions with servers that ended here.";
+    McpNamesUnlabelled: Counter "holdfast_mcp_names_unlabelled" ["server"] "Operations whose tool or prompt is counted as _OTHER because observability.metrics.max_names others have a label.";
+
     LinksOpen: Gauge "holdfast_links_open" ["server"] "Links to a server that does not speak Streamable HTTP: open, or not yet at their end. Of a program these are its processes.";
     LinkOpenings: Counter "holdfast_link_openings" ["server", "result"] "Links opened or tried; a failed one ended before its first message.";
     LinkEnds: Counter "holdfast_link_ends" ["server", "cause"] "Links that ended, by cause.";
@@ -208,6 +216,11 @@ table! {
     StoreResyncs: Counter "holdfast_store_resyncs" [] "Times that all changes of sessions were read anew, after a start or an interruption.";
     StoreChangesPending: Gauge "holdfast_store_changes_pending" [] "Changes of sessions that this replica has not told the others yet.";
 
+    TraceSpansSent: Counter "holdfast_trace_spans_sent" [] "Spans that the collector took.";
+    TraceSpansLost: Counter "holdfast_trace_spans_lost" ["reason"] "Spans that were to be kept and were lost.";
+    TraceSpansWaiting: Gauge "holdfast_trace_spans_waiting" [] "Spans that wait to be sent; observability.tracing.max_queue is their limit.";
+    TraceExports: Counter "holdfast_trace_exports" ["result"] "Messages to the collector of spans, by how they ended.";
+
     AccessRecords: Counter "holdfast_access_log_records" [] "Access records handed to the writer.";
     AccessDropped: Counter "holdfast_access_log_dropped" [] "Access records lost because the writer could not keep up or could not write.";
 }
@@ -223,7 +236,9 @@ mod tests {
         for metric in Metric::ALL {
             let definition = metric.definition();
             let name = definition.full_name();
-            assert!(name.starts_with("holdfast_"), "{name}");
+            // The names of a convention are not ours to choose.
+            let conventional = definition.kind == Kind::Operations && name.starts_with("mcp_");
+            assert!(name.starts_with("holdfast_") || conventional, "{name}");
             assert!(
                 name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{name}"
@@ -233,7 +248,7 @@ mod tests {
                 definition.help.ends_with('.') && !definition.help.contains('\n'),
                 "{name}: help is a sentence"
             );
-            if definition.kind == Kind::Histogram {
+            if matches!(definition.kind, Kind::Histogram | Kind::Operations) {
                 assert_eq!(definition.unit, Some(Unit::Seconds), "{name}: a histogram holds durations");
             }
         }

@@ -34,6 +34,7 @@ impl Run<'_> {
         let streaming = self.streaming || event_stream;
         let retryable = verdict::retryable(response.status(), outcome);
         hold.keep(connection);
+        hold.status(response.status());
         hold.head(outcome, streaming, now);
         let endpoint = hold.endpoint().key.clone();
         let timings = self.timings(progress, (begun, now));
@@ -59,6 +60,7 @@ impl Run<'_> {
     ) -> Ended {
         let Head { response, connection, .. } = head;
         let outcome = verdict::of(response.status(), response.headers());
+        hold.status(response.status());
         hold.head(outcome, self.streaming, now);
         let endpoint = hold.endpoint().key.clone();
         let timings = self.timings(progress, (begun, now));

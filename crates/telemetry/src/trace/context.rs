@@ -1,6 +1,6 @@
 //! W3C Trace Context (Recommendation, level 1): read, continue, write.
 
-use holdfast_telemetry::digits::write_hex;
+use crate::digits::write_hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
@@ -18,6 +18,13 @@ pub const MAX_TRACESTATE_MEMBERS: usize = 32;
 pub const TRACEPARENT_BYTES: usize = 55;
 const SAMPLED: u8 = 1;
 
+/// `baggage` (W3C Baggage).
+pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+/// What a platform must pass on of it (W3C Baggage, section 3.3.2); what is longer is dropped whole.
+pub const MAX_BAGGAGE_BYTES: usize = 8192;
+/// Most list members of it, by the same rule.
+pub const MAX_BAGGAGE_MEMBERS: usize = 64;
+
 /// Place of a request in a distributed trace. `Copy`, 33 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
@@ -28,7 +35,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A new trace with one span, not sampled: Holdfast records no spans of its own, so it does not ask others to.
+    /// A new trace with one span, not sampled: who records no spans of its own does not ask others to. Where spans are recorded, the
+    /// [`super::Tracer`] decides.
     pub fn generate(rng: &mut fastrand::Rng) -> Self {
         Self { trace: nonzero(rng), parent: None, span: nonzero(rng), flags: 0 }
     }
@@ -63,7 +71,7 @@ impl TraceContext {
     }
 
     /// Continues the only `traceparent` of a request; without one, or if it is invalid, the trace is new.
-    pub(crate) fn continued(only: Option<&HeaderValue>, rng: &mut fastrand::Rng) -> Self {
+    pub fn continued(only: Option<&HeaderValue>, rng: &mut fastrand::Rng) -> Self {
         only.and_then(|value| Self::parse(value.as_bytes(), rng)).unwrap_or_else(|| Self::generate(rng))
     }
 
@@ -73,9 +81,26 @@ impl TraceContext {
         Self { parent: Some(self.span), span: nonzero(rng), ..*self }
     }
 
-    /// Whether the caller recorded the trace.
+    /// Whether the trace is recorded: by the caller's word, or for a new trace by ours.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
+    }
+
+    /// The same with this decision.
+    #[must_use]
+    pub fn sampled(self, yes: bool) -> Self {
+        Self { flags: if yes { SAMPLED } else { 0 }, ..self }
+    }
+
+    /// The random part of the trace id (Trace Context level 2, "Random Trace ID Flag": its last seven bytes). Decisions by it agree
+    /// wherever they are made.
+    pub fn chance(&self) -> u64 {
+        self.trace.iter().skip(9).fold(0, |chance, byte| (chance << 8) | u64::from(*byte))
+    }
+
+    /// The span before this one.
+    pub fn parent_id(&self) -> Option<[u8; 8]> {
+        self.parent
     }
 
     /// Whether the trace came from the caller.
@@ -129,6 +154,23 @@ impl fmt::Debug for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TraceContext({})", std::str::from_utf8(&self.wire()).unwrap_or_default())
     }
+}
+
+/// `tracestate` as a header, if it may be passed on.
+pub fn tracestate_value(text: &str) -> Option<HeaderValue> {
+    list_value(text, MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS)
+}
+
+/// `baggage` as a header, if it may be passed on.
+pub fn baggage_value(text: &str) -> Option<HeaderValue> {
+    list_value(text, MAX_BAGGAGE_BYTES, MAX_BAGGAGE_MEMBERS)
+}
+
+fn list_value(text: &str, bytes_max: usize, members_max: usize) -> Option<HeaderValue> {
+    let fits = !text.is_empty() && text.len() <= bytes_max && text.split(',').count() <= members_max;
+    // Neither list has anything but ASCII in it.
+    let legal = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t');
+    (fits && legal).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 fn tracestate_fits(headers: &HeaderMap) -> bool {
@@ -227,6 +269,20 @@ mod tests {
         kept.insert(TRACESTATE, HeaderValue::from_str(&many).expect("ascii"));
         continued.apply(&mut kept);
         assert!(!kept.contains_key(TRACESTATE));
+    }
+
+    #[test]
+    fn lists_pass_whole_or_not_at_all() {
+        assert_eq!(tracestate_value("a=1,b=2").expect("legal"), "a=1,b=2");
+        assert_eq!(baggage_value("user=alice;ttl=1, b=%20").expect("legal"), "user=alice;ttl=1, b=%20");
+        let members = |count: usize| vec!["k=v"; count].join(",");
+        assert!(tracestate_value(&members(MAX_TRACESTATE_MEMBERS)).is_some());
+        assert!(tracestate_value(&members(MAX_TRACESTATE_MEMBERS + 1)).is_none());
+        assert!(baggage_value(&members(MAX_BAGGAGE_MEMBERS + 1)).is_none());
+        assert!(tracestate_value(&"x".repeat(MAX_TRACESTATE_BYTES + 1)).is_none());
+        for text in ["", "a=\r\nx: y", "a=\u{e4}", "a=\0"] {
+            assert!(baggage_value(text).is_none() && tracestate_value(text).is_none(), "{text:?}");
+        }
     }
 
     proptest! {
