@@ -39,7 +39,7 @@ fn a_call_is_told_as_the_convention_says() {
             "server=\"files\",mcp_method_name=\"tools/call\",gen_ai_tool_name=\"read\",gen_ai_prompt_name=\"\",gen_ai_operation_name=\"execute_tool\",error_type=\"{error}\",rpc_response_status_code=\"{error}\",mcp_protocol_version=\"2026-07-28\",network_transport=\"tcp\"}} 1"
         )
     };
-    assert_eq!(counts(&registry, "mcp_server_operation_duration"), [labels("-32603"), labels("")]);
+    assert_eq!(counts(&registry, "mcp_server_operation_duration"), [labels(""), labels("-32603")]);
     assert!(counts(&registry, "mcp_client_operation_duration").is_empty(), "no message went to a server");
     let page = registry.render();
     let buckets: Vec<&str> = page
