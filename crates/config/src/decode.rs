@@ -9,7 +9,7 @@ pub(crate) use unite::unite;
 
 use crate::{
     diagnostic::Draft,
-    schema::{Also, Block, Def, Key, Kind},
+    schema::{Also, Block, Def, Key, Kind, Names},
     source::{At, Env},
     value::{BlockVal, Data, Origin, Val},
     yaml::{Node, NodeKind, clip},
@@ -120,7 +120,7 @@ impl Decoder<'_> {
             Kind::Block(schema) => Data::Block(self.block(schema, path, node)),
             Kind::List { .. } => self.list(key, path, node)?,
             Kind::Labels => self.labels(path, node)?,
-            Kind::Secrets => self.hidden(path, node)?,
+            Kind::Secrets(names) => self.hidden(*names, path, node)?,
             _ => return self.scalar(key, also, path, node),
         };
         Some(Val { data, at: Some(node.at), origin: Origin::Given, written: None })
@@ -160,7 +160,7 @@ impl Decoder<'_> {
 
     fn labels(&mut self, path: &str, node: &Node) -> Option<Data> {
         let text = Kind::Text(crate::schema::Rule::Any);
-        let named = self.named(&text, "a label name", path, node)?;
+        let named = self.named(&text, Names::Label, path, node)?;
         let labels = named.into_iter().filter_map(|(name, data)| match data {
             Data::Text(text) => Some((name, text)),
             _ => None,
@@ -168,10 +168,10 @@ impl Decoder<'_> {
         Some(Data::Labels(labels.collect()))
     }
 
-    fn hidden(&mut self, path: &str, node: &Node) -> Option<Data> {
+    fn hidden(&mut self, names: Names, path: &str, node: &Node) -> Option<Data> {
         // Also where it is no map: it is not known what it is.
         self.hide(node);
-        let named = self.named(&Kind::Secret { min: 0 }, "the name of a variable", path, node)?;
+        let named = self.named(&Kind::Secret { min: 0 }, names, path, node)?;
         let secrets = named.into_iter().filter_map(|(name, data)| match data {
             Data::Secret(secret) => Some((name, secret)),
             _ => None,
@@ -180,7 +180,13 @@ impl Decoder<'_> {
     }
 
     /// Names with values of one kind.
-    fn named(&mut self, kind: &Kind, what: &str, path: &str, node: &Node) -> Option<BTreeMap<String, Data>> {
+    fn named(
+        &mut self,
+        kind: &Kind,
+        names: Names,
+        path: &str,
+        node: &Node,
+    ) -> Option<BTreeMap<String, Data>> {
         const MOST: usize = 64;
         let NodeKind::Map(entries) = &node.kind else {
             let message = format!("expected names with values, found {}", node.describe());
@@ -195,12 +201,9 @@ impl Decoder<'_> {
         let mut all = BTreeMap::new();
         for entry in entries {
             let path = join(path, &entry.key);
-            let first = entry.key.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-            if !first || !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                self.drafts.push(
-                    Draft::error(path, Some(entry.key_at), format!("{what} must be of `A-Za-z0-9_`"))
-                        .help("it must not start with a digit"),
-                );
+            if !names.allows(&entry.key) {
+                let (wrong, help) = names.expects();
+                self.drafts.push(Draft::error(path, Some(entry.key_at), wrong).help(help));
                 continue;
             }
             if let Some(val) = self.scalar_of(kind, false, None, &path, &entry.value) {

@@ -125,8 +125,43 @@ pub(crate) enum Kind {
     },
     Labels,
     /// Names with values that are never shown.
-    Secrets,
+    Secrets(Names),
     Block(&'static Block),
+}
+
+/// What the names of a map are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Labels of metrics.
+    Label,
+    /// Variables of a process.
+    Variable,
+    /// Headers of HTTP (RFC 9110 section 5.1).
+    Header,
+}
+
+impl Names {
+    pub(crate) fn allows(self, name: &str) -> bool {
+        match self {
+            Self::Header => http::HeaderName::from_bytes(name.as_bytes()).is_ok(),
+            Self::Label | Self::Variable => {
+                !name.starts_with(|first: char| first.is_ascii_digit())
+                    && !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            }
+        }
+    }
+
+    /// What is wrong with a name that is not allowed, and what to do.
+    pub(crate) fn expects(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Label => ("a label name must be of `A-Za-z0-9_`", "it must not start with a digit"),
+            Self::Variable => {
+                ("the name of a variable must be of `A-Za-z0-9_`", "it must not start with a digit")
+            }
+            Self::Header => ("is no header name", "letters, digits and `!#$%&'*+-.^_`|~` make one"),
+        }
+    }
 }
 
 /// One word of a closed list, the canonical spelling first.

@@ -357,3 +357,15 @@ fn serve_demands_what_it_needs() {
     assert!(warnings.iter().any(|w| w.message.contains("nothing to serve")));
     assert!(warnings.iter().any(|w| w.message.contains("status, reload and drain cannot be reached")));
 }
+
+#[test]
+fn names_in_a_map_are_those_of_their_kind() {
+    let headers = |headers: &str| format!("observability: {{tracing: {{headers: {{{headers}}}}}}}");
+    all(&[
+        (&headers("x y: secret-1"), &["observability.tracing.headers.x y", "is no header name"]),
+        (&headers("x: \"a\\nb\""), &["observability.tracing.headers.x", "is no header value"]),
+        ("mcp: {servers: [{name: a, command: x, env: {A-B: c}}]}", &["env.A-B", "must be of `A-Za-z0-9_`"]),
+    ]);
+    assert!(!refused(&headers("x y: secret-1")).contains("secret-1"));
+    assert!(load_text(&headers("x-api-key: a"), Role::Any).is_ok());
+}

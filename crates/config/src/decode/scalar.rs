@@ -185,7 +185,7 @@ pub(crate) fn default_value(key: &'static Key) -> Option<Data> {
         (Def::Text(text), kind) => decode(kind, key.off, None, &scalar(text)).ok().map(|(data, _)| data),
         (Def::Empty, Kind::List { .. }) => Some(Data::List(Vec::new())),
         (Def::Empty, Kind::Labels) => Some(Data::Labels(std::collections::BTreeMap::new())),
-        (Def::Empty, Kind::Secrets) => Some(Data::Secrets(std::collections::BTreeMap::new())),
+        (Def::Empty, Kind::Secrets(_)) => Some(Data::Secrets(std::collections::BTreeMap::new())),
         _ => None,
     }
 }
@@ -235,7 +235,7 @@ fn decode(kind: &Kind, off: bool, also: Option<&Also>, scalar: &Scalar) -> Decod
         Kind::Ratio { bare } => {
             ratio(text, bare_unit(*bare)).map_or_else(fail, |(r, b)| Ok((Data::Ratio(r), b)))
         }
-        Kind::Secret { .. } | Kind::List { .. } | Kind::Labels | Kind::Secrets | Kind::Block(_) => fail(),
+        Kind::Secret { .. } | Kind::List { .. } | Kind::Labels | Kind::Secrets(_) | Kind::Block(_) => fail(),
     }
 }
 
@@ -300,7 +300,7 @@ pub(crate) fn expects(kind: &Kind) -> String {
             format!("one of {}", words.join(", "))
         }
         Kind::List { .. } => "a list".into(),
-        Kind::Labels | Kind::Secrets => "names with values".into(),
+        Kind::Labels | Kind::Secrets(_) => "names with values".into(),
         Kind::Block(_) => "a block of keys".into(),
     }
 }

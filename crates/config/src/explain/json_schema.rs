@@ -90,7 +90,7 @@ fn kind(kind: &'static Kind, off: bool, definitions: &mut Map<String, Value>) ->
             let list = json!({"type": "array", "items": item, "maxItems": max});
             return if *one { json!({"anyOf": [list, item]}) } else { list };
         }
-        Kind::Labels | Kind::Secrets => {
+        Kind::Labels | Kind::Secrets(_) => {
             return json!({"type": "object", "additionalProperties": {"type": "string"}});
         }
         Kind::Bool => vec![json!({"type": "boolean"}), json!({"enum": ["on", "off", "yes", "no"]}), variable],

@@ -1,7 +1,8 @@
 //! Metrics, logs, access records.
 
 use super::{
-    Block, Def, Kind, MINUTE, SECOND, SHARE, Word, int, key, mcp::CLIENT_TLS, millis, rules::Rule, seconds,
+    Block, Def, Kind, MINUTE, Names, SECOND, SHARE, Word, int, key, mcp::CLIENT_TLS, millis, rules::Rule,
+    seconds,
 };
 
 const FORMAT: Kind = Kind::Choice(&[
@@ -91,7 +92,12 @@ static TRACING: Block = Block {
             Def::Rule("the variable `OTEL_EXPORTER_OTLP_ENDPOINT`, or else `http://localhost:4318`"),
             "The collector; `/v1/traces` is appended.",
         ),
-        key("headers", Kind::Secrets, Def::Empty, "Headers for the collector. The values are never shown."),
+        key(
+            "headers",
+            Kind::Secrets(Names::Header),
+            Def::Empty,
+            "Headers for the collector. The values are never shown.",
+        ),
         key("tls", Kind::Block(&CLIENT_TLS), Def::Empty, "Client TLS, for an `https` endpoint."),
         key("timeout", seconds(100, MINUTE), Def::Text("10s"), "One message to the collector."),
         key("interval", millis(10, 60 * SECOND), Def::Text("1s"), "Longest wait before spans are sent."),

@@ -67,7 +67,7 @@ fn wrong(kind: &Kind) -> Vec<Value> {
         Kind::Choice(_) => vec![json!("nonsense"), json!(77)],
         Kind::List { one: false, .. } => vec![json!("one")],
         Kind::List { .. } => vec![json!([null])],
-        Kind::Secrets => vec![json!("text"), json!({"a b": "c"}), json!({"a": "***"})],
+        Kind::Secrets(_) => vec![json!("text"), json!({"a b": "c"}), json!({"a": "***"})],
         Kind::Labels => vec![json!("text"), json!({"a b": "c"}), json!({"a": 1.5})],
         Kind::Block(_) => vec![json!([]), json!("nonsense")],
     });

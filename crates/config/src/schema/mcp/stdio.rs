@@ -1,7 +1,7 @@
 //! MCP servers that Holdfast runs.
 
 use super::{Def, Key, Kind, Rule, int, key, mib, seconds};
-use crate::schema::MINUTE;
+use crate::schema::{MINUTE, Names};
 
 pub(super) const COMMAND: &[Key] = &[
     key(
@@ -16,7 +16,12 @@ pub(super) const COMMAND: &[Key] = &[
         Def::Empty,
         "Arguments of `command`.",
     ),
-    key("env", Kind::Secrets, Def::Empty, "Variables that the program gets. The values are never shown."),
+    key(
+        "env",
+        Kind::Secrets(Names::Variable),
+        Def::Empty,
+        "Variables that the program gets. The values are never shown.",
+    ),
     key(
         "env_allow",
         Kind::List { of: &Kind::Text(Rule::Any), max: 256, one: true },
