@@ -161,13 +161,13 @@ fn read(text: &str) -> Vec<Span> {
         else {
             continue;
         };
-        let value = value.trim().to_owned();
+        let value = value.trim();
         match key.trim() {
-            "Trace ID" => span.trace = value,
-            "Parent ID" => span.parent = value,
-            "ID" => span.id = value,
-            "Name" => span.name = value,
-            "Kind" => span.kind = value.trim_start_matches("SPAN_KIND_").to_owned(),
+            "Trace ID" => value.clone_into(&mut span.trace),
+            "Parent ID" => value.clone_into(&mut span.parent),
+            "ID" => value.clone_into(&mut span.id),
+            "Name" => value.clone_into(&mut span.name),
+            "Kind" => value.trim_start_matches("SPAN_KIND_").clone_into(&mut span.kind),
             "Status code" => span.is_error = value.ends_with("ERROR"),
             _ => {}
         }
@@ -184,19 +184,19 @@ mod tests {
         let text = "\
 noise at the start
 ResourceSpans #0
-Resource SchemaURL: 
+Resource SchemaURL: \x20
 Resource attributes:
      -> service.name: Str(x)
 ScopeSpans #0
 Span #0
     Trace ID       : 4bf92f3577b34da6a3ce929d0e0e4736
-    Parent ID      : 
+    Parent ID      : \x20
     ID             : 00f067aa0ba902b7
     Name           : tools/call a (b)
     Kind           : SPAN_KIND_SERVER
 Start time: 1
     Status code    : STATUS_CODE_ERROR
-    Status message : 
+    Status message : \x20
 Attributes:
      -> a.b: Str(v: v)
      -> n: Int(5)

@@ -10,6 +10,7 @@ use crate::stdio::{self, Stdio};
 use holdfast_config::{Config, Loaded, ProcessEnv, Report, Role, Source};
 use holdfast_edge::{Edge, EdgeError, Hooks};
 use holdfast_fronts::Fronts;
+use holdfast_mcp::Expiry;
 use holdfast_telemetry::access::AccessMetrics;
 use holdfast_telemetry::{
     AccessLog, ConfigMetrics, Registry, flush_records, init_logging, install_access_log,
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 /// Time for the last access records to reach their file.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
@@ -159,21 +161,31 @@ fn run(
         None
     };
     let in_order = workers.join();
-    if let Some(client) = client {
-        // What was asked before the end is answered; a client that hangs is left.
-        let limit = stdio::grace(config) + LAST_ANSWERS;
-        let _ = control.block_on(async { tokio::time::timeout(limit, client).await });
-    }
-    control.block_on(expiry.finish(LAST_USES));
-    control.block_on(gateway.end_links());
-    if let Some(export) = export {
-        control.block_on(export.finish(LAST_SPANS));
-    }
+    // What was asked before the end is answered; a client that hangs is left.
+    let client = client.map(|client| (client, stdio::grace(config) + LAST_ANSWERS));
+    control.block_on(end(&gateway, client, expiry, export));
     if in_order {
         tracing::info!("drained, ending");
         Ok(())
     } else {
         Err(ServeError::Environment("a worker thread ended out of order; the log has its panic".to_owned()))
+    }
+}
+
+/// What is still to do when the last connection has ended. Each part has its limit.
+async fn end(
+    gateway: &Gateway,
+    client: Option<(JoinHandle<()>, Duration)>,
+    expiry: Expiry,
+    export: Option<Export>,
+) {
+    if let Some((client, limit)) = client {
+        let _ = tokio::time::timeout(limit, client).await;
+    }
+    expiry.finish(LAST_USES).await;
+    gateway.end_links().await;
+    if let Some(export) = export {
+        export.finish(LAST_SPANS).await;
     }
 }
 

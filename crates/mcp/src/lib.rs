@@ -16,6 +16,7 @@ mod cors;
 mod drain;
 mod exchange;
 mod expiry;
+mod failure;
 mod guest;
 mod legacy;
 mod message;
@@ -31,6 +32,7 @@ mod service;
 mod shared;
 mod source;
 mod state;
+mod tally;
 mod wire;
 
 pub use cors::with_cors;

@@ -66,15 +66,14 @@ pub(crate) async fn merged(
     } else {
         Box::pin(federation::post_legacy(guest, federation, frame)).await
     };
-    match caller {
-        Some(caller) => note(ctx, &caller, response.status()),
-        None => {
-            if let Some(reply::Unasked(reason)) = response.extensions().get() {
-                ctx.record.reason = reason;
-                ctx.record.outcome = RecordOutcome::Rejected;
-            }
-            own(ctx, federation, (about, version, piped, started), &response);
+    if let Some(caller) = caller {
+        note(ctx, &caller, response.status());
+    } else {
+        if let Some(reply::Unasked(reason)) = response.extensions().get() {
+            ctx.record.reason = reason;
+            ctx.record.outcome = RecordOutcome::Rejected;
         }
+        own(ctx, federation, (about, version, piped, started), &response);
     }
     response
 }

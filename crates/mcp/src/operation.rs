@@ -1,10 +1,12 @@
 //! One message to a server, as the semantic conventions see it: the client's side of an MCP operation, its metric and its span.
 
 use crate::{
-    caller::{Caller, verdict},
-    exchange::{Failure, Outgoing},
+    caller::Caller,
+    exchange::Outgoing,
+    failure::Failure,
     frame::{Frame, Kind, Limits, MAX_DEPTH, Member, TraceMeta},
     server::Server,
+    tally::verdict,
     wire::Wire,
 };
 use bytes::Bytes;

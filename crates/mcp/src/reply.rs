@@ -1,7 +1,7 @@
 //! HTTP responses of this room.
 
-use crate::caller::refusal;
 use crate::errors::McpError;
+use crate::tally::refusal;
 use bytes::Bytes;
 use holdfast_edge::{Body, LongLived};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};

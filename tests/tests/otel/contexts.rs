@@ -1,6 +1,6 @@
 //! Contexts on their way: from headers and from `_meta`, to headers and to `_meta`, and the spans that they name.
 
-use super::origin::{Origin, parts};
+use super::origin::{Origin, join, parts};
 use bytes::Bytes;
 use holdfast_tests::{
     Result,
@@ -23,7 +23,7 @@ fn call(tool: &str, meta: &Value) -> String {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    all.as_object_mut().unwrap().extend(meta.as_object().unwrap().clone());
+    join(&mut all, meta);
     let params = json!({"name": tool, "arguments": {"n": 1}, "_meta": all});
     json!({"jsonrpc": "2.0", "id": "req-7", "method": "tools/call", "params": params}).to_string()
 }

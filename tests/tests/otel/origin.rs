@@ -6,13 +6,19 @@ use holdfast_tests::{
     gateway::{Config, Gateway},
 };
 use http_body_util::{BodyExt as _, Full};
-use hyper::{HeaderMap, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -56,7 +62,7 @@ impl Origin {
 
     /// What arrived so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The configuration of a gateway with this as the route `/api` and as the MCP server `/mcp/files`.
@@ -92,10 +98,16 @@ async fn answer(
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = head.uri.path().to_owned();
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-    all.lock().unwrap().push(Seen { path: path.clone(), headers: head.headers, body });
+    all.lock().unwrap_or_else(PoisonError::into_inner).push(Seen {
+        path: path.clone(),
+        headers: head.headers,
+        body,
+    });
     if message.is_null() {
-        let status = if path.contains("/fail") { 500 } else { 200 };
-        return Ok(Response::builder().status(status).body(Full::from("said")).unwrap());
+        let mut response = Response::new(Full::from("said"));
+        *response.status_mut() =
+            if path.contains("/fail") { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+        return Ok(response);
     }
     let outcome = match message["params"]["name"].as_str().unwrap_or_default() {
         "broken" => json!({"error": {"code": -32603, "message": "broken"}}),
@@ -104,10 +116,17 @@ async fn answer(
         _ => json!({"result": {"content": [], "resultType": "complete"}}),
     };
     let mut answer = json!({"jsonrpc": "2.0", "id": message["id"]});
-    answer.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
-    let answer =
-        Response::builder().header("content-type", "application/json").body(answer.to_string().into());
-    Ok(answer.unwrap())
+    join(&mut answer, &outcome);
+    let mut response = Response::new(Full::from(answer.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Adds the members of one object to another.
+pub(crate) fn join(to: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        to[name] = value.clone();
+    }
 }
 
 /// `traceparent` of an attempt in its parts: trace, span, flags.

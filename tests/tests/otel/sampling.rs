@@ -58,7 +58,7 @@ async fn arrived(gateway: &Gateway, rotel: &Rotel) -> Result<Vec<Span>> {
             metrics.sum("holdfast_trace_spans_sent_total", &[]),
         );
         let spans = rotel.spans();
-        (waiting == 0.0 && sent == spans.len() as f64).then_some(spans)
+        (waiting == 0.0 && sent as usize == spans.len()).then_some(spans)
     })
     .await
 }

@@ -9,11 +9,11 @@ use super::{
     whole::{Part, Whole},
 };
 use crate::{
-    caller::refusal,
     errors::{McpError, Problem},
     frame::{Frame, Kind, Member},
     guest::Guest,
     ids, legacy, reply,
+    tally::refusal,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;

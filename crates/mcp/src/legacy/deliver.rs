@@ -7,7 +7,7 @@ use super::{
     translate::Translator,
 };
 use crate::{
-    caller::{Caller, Tally, reason},
+    caller::{Caller, reason},
     drain::Draining,
     errors::{McpError, Problem},
     ids::Epoch,
@@ -15,6 +15,7 @@ use crate::{
     reply,
     source::{Event, Source},
     state::streams::{LiveStream, Reading, StreamId},
+    tally::Tally,
     token::StreamRecord,
 };
 use bytes::{Bytes, BytesMut};

@@ -2,13 +2,15 @@
 
 use super::session::Session;
 use crate::{
-    caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
+    caller::{Caller, may_repeat, reason},
     era::Version,
     errors::{McpError, Problem},
-    exchange::{Answer, Failure, Hold, SESSION, ask, bare_error},
+    exchange::{Answer, Hold, SESSION, ask, bare_error},
+    failure::Failure,
     frame::{Frame, Kind, Member},
     ids::Epoch,
     reply,
+    tally::{Tally, failure_verdict, verdict},
     token::{Audience, EndpointTag, SessionToken, SessionUid, unix_now},
 };
 use bytes::Bytes;

@@ -7,11 +7,12 @@ use super::{
     session::{Bound, Session},
 };
 use crate::{
-    caller::{Caller, Tally, failure_verdict},
+    caller::Caller,
     errors::{McpError, Problem},
     exchange::{Answer, Hold, ask, bare_error},
     frame::{Frame, Member},
     ids,
+    tally::{Tally, failure_verdict},
 };
 use bytes::Bytes;
 use holdfast_resilience::{Safety, Sent};

@@ -27,11 +27,12 @@ pub(crate) use rebind::{close, initialized};
 pub(crate) use session::{Bound, Session, sole};
 
 use crate::{
-    caller::{Caller, PROTOCOL_VERSION, Tally, reason},
+    caller::{Caller, PROTOCOL_VERSION, reason},
     era::{Era, Version, classify},
     errors::{McpError, Problem},
     frame::{Frame, FrameError, Kind},
     reply,
+    tally::Tally,
     token::SessionUid,
 };
 use deliver::{Outcome, respond};

@@ -2,12 +2,13 @@
 
 use super::translate::Translator;
 use crate::{
-    caller::{Caller, OpenStream, Tally, verdict},
+    caller::{Caller, OpenStream},
     errors::{McpError, Problem},
     exchange::let_end,
     policy::Allowance,
     source::{Event, Source, SourceError},
     state::streams::{End, LiveStream, Resume, SharedLog, Written},
+    tally::{Tally, verdict},
     token::LoggedEvent,
 };
 use bytes::Bytes;

@@ -6,13 +6,15 @@ use super::{
     session::{Bound, Session},
 };
 use crate::{
-    caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
+    caller::{Caller, may_repeat, reason},
     errors::{McpError, Problem},
-    exchange::{Answer, Failure, Hold, ask, bare_error},
+    exchange::{Answer, Hold, ask, bare_error},
+    failure::Failure,
     frame::Frame,
     ids::Epoch,
     policy::Allowance,
     state::Binding,
+    tally::{Tally, failure_verdict, verdict},
 };
 use bytes::Bytes;
 use holdfast_resilience::Safety;

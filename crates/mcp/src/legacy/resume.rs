@@ -17,11 +17,12 @@ use super::{
     translate::Translator,
 };
 use crate::{
-    caller::{Caller, Tally},
+    caller::Caller,
     errors::Problem,
     ids::Epoch,
     source::Source,
     state::streams::{End, LiveStream, Resume, SharedLog, StreamId, shared_log},
+    tally::Tally,
     token::{EventId, LoggedEvent, StreamRecord},
 };
 use bytes::Bytes;

@@ -5,12 +5,13 @@
 
 use super::handles::Rewrite;
 use crate::{
-    caller::{Caller, Tally, verdict},
+    caller::Caller,
     errors::{McpError, Problem},
     exchange::let_end,
     policy::Allowance,
     source::{Event, Source, SourceError},
     sse,
+    tally::{Tally, verdict},
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::BodyError;

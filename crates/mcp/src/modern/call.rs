@@ -7,14 +7,16 @@ use super::{
     mirrored, refuse,
 };
 use crate::{
-    caller::{Caller, Tally, failure_verdict, may_repeat, reason, verdict},
+    caller::{Caller, may_repeat, reason},
     errors::{McpError, Problem},
-    exchange::{Answer, Failure, Hold, ask, bare_error},
+    exchange::{Answer, Hold, ask, bare_error},
+    failure::Failure,
     frame::{Frame, Member},
     headers,
     policy::Allowance,
     reply,
     seal::Purpose,
+    tally::{Tally, failure_verdict, verdict},
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;

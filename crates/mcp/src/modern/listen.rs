@@ -15,13 +15,14 @@ use super::{
     subscription::{Said, Subscription},
 };
 use crate::{
-    caller::{Caller, Tally},
+    caller::Caller,
     errors::{McpError, Problem},
     frame::{Frame, Member, Place, elements, fields, quote, unquote},
     policy::Kind,
     reply,
     seal::Purpose,
     sse,
+    tally::Tally,
 };
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::Body;

@@ -1,11 +1,7 @@
 //! The response body of `subscriptions/listen`.
 
 use super::subscription::{Said, Subscription, follow};
-use crate::{
-    caller::{OpenStream, Tally},
-    drain::Draining,
-    sse,
-};
+use crate::{caller::OpenStream, drain::Draining, sse, tally::Tally};
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::BodyError;
 use holdfast_telemetry::metrics::{McpOutcome, StreamKind};

@@ -14,12 +14,13 @@ pub(crate) use call::{call, fetch};
 pub(crate) use listen::{Wanted, listen_all};
 
 use crate::{
-    caller::{Caller, Tally, failure_verdict, reason, refusal},
+    caller::{Caller, reason},
     era::Version,
     errors::{McpError, Problem},
     exchange::{Answer, Hold, ask, bare_error},
     frame::{Frame, Kind},
     headers, probe, reply,
+    tally::{Tally, failure_verdict, refusal},
 };
 use holdfast_edge::Body;
 use holdfast_resilience::Safety;

@@ -110,7 +110,7 @@ async fn open(subscription: &Subscription, endpoint: &EndpointKey) -> Opened {
             let error = bare_error(head.status);
             Opened::Not(Said::Refused(error.status(), error.render(Some(&subscription.id))))
         }
-        Err(crate::exchange::Failure::Call(holdfast_upstream::CallError::PinnedGone { .. })) => {
+        Err(crate::failure::Failure::Call(holdfast_upstream::CallError::PinnedGone { .. })) => {
             Opened::Removed
         }
         Err(_) => Opened::Not(Said::Unreachable),
