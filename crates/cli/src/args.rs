@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Ask a running gateway how it is
     Status(StatusArgs),
+    /// Ask MCP servers for their tools and print the `pins` that hold each to its definition
+    Pins(PinsArgs),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Print a completion script for a shell
@@ -131,6 +133,27 @@ pub(crate) struct StatusArgs {
     /// Environment variable that holds the admin token
     #[arg(long, value_name = "VAR", default_value = "HOLDFAST_ADMIN_TOKEN")]
     pub(crate) token_env: String,
+    /// Machine-readable answer
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes:
+  0  every server answered; its pins are printed
+  1  a server did not answer, or a tool cannot be pinned (what could be had is printed)
+  2  the configuration or the arguments are wrong, or no server has the name
+  3  the machine said no")]
+pub(crate) struct PinsArgs {
+    /// One server of the configuration; absent = all
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: Option<String>,
+    /// Configuration files, merged in order: servers are asked as the gateway would, whatever rules and pins they have now
+    #[arg(short, long = "config", value_name = "FILE", env = "HOLDFAST_CONFIG", value_delimiter = ',')]
+    pub(crate) config: Vec<PathBuf>,
+    /// A server that is in no configuration yet: a name and a URL or a command, as for `serve`
+    #[arg(long, value_name = "NAME=URL|COMMAND", value_parser = server)]
+    pub(crate) mcp: Vec<(String, String)>,
     /// Machine-readable answer
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod demo;
 mod exit;
+mod pins;
 mod serve;
 mod status;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::DemoServer(args) => demo::server::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Pins(args) => pins::run(&args),
         Command::Schema => check::print_schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -65,3 +65,27 @@ fn a_server_that_nobody_may_use_is_told_of() {
         assert_eq!(told, servers, "{rules}");
     }
 }
+
+#[test]
+fn a_pin_names_one_tool_and_whole_digests() {
+    let with =
+        |pins: &str| format!("mcp: {{servers: [{{name: git, endpoints: 'http://h', pins: [{pins}]}}]}}");
+    let digest = "0123456789abcdef".repeat(4);
+    for (pins, part) in [
+        ("{tool: a}".to_owned(), "sha256"),
+        (format!("{{sha256: {digest}}}"), "tool"),
+        ("{tool: a, sha256: []}".to_owned(), "needs at least one"),
+        ("{tool: a, sha256: abc}".to_owned(), "64 lower-case hexadecimal digits"),
+        (format!("{{tool: a, sha256: {}}}", digest.to_uppercase()), "64 lower-case hexadecimal digits"),
+        (format!("{{tool: a, sha256: {digest}}}, {{tool: a, sha256: {digest}}}"), "this tool is taken"),
+    ] {
+        let report = refused(&with(&pins));
+        assert!(report.contains(part), "{part:?} is not in the report of {pins}\n{report}");
+    }
+    let loaded = load_text(
+        &with(&format!("{{tool: a, sha256: {digest}}}, {{tool: b, sha256: [{digest}]}}")),
+        Role::Any,
+    );
+    let pins = &loaded.unwrap().config.mcp.servers[0].pins;
+    assert_eq!((&*pins[0].tool, &pins[0].sha256, &pins[1].sha256), ("a", &vec![digest], &pins[0].sha256));
+}

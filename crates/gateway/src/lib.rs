@@ -10,6 +10,7 @@ mod export;
 mod gateway;
 mod local;
 mod metadata;
+mod pins;
 mod reload;
 mod replicas;
 mod runtime;
@@ -17,4 +18,5 @@ mod serve;
 mod status;
 mod stdio;
 
+pub use pins::{PinsError, PinsOptions, ServerTools, pins};
 pub use serve::{ServeError, ServeOptions, serve};

@@ -6,7 +6,7 @@ use holdfast_config::{Config, Upstream as UpstreamConfig};
 use holdfast_identity::Authenticator;
 use holdfast_links::{Links, Parts as LinkParts};
 use holdfast_mcp::seal::{KeyRing, KeyRingError};
-use holdfast_mcp::{Linked, McpService, McpState, Reach, Server, ServerError, Wire};
+use holdfast_mcp::{Linked, McpService, McpState, Reach, Server, ServerError, ToolsView, Wire};
 use holdfast_store::{Limits, Store};
 use holdfast_telemetry::metrics::Operations;
 use holdfast_telemetry::{McpMetrics, Registry, RouteMetrics};
@@ -226,6 +226,14 @@ impl Runtime {
     pub(crate) fn reach(&self, server: &str) -> Option<Reach> {
         self.routes.values().find_map(|route| match route {
             Route::Mcp(mcp) => mcp.service.reach(server),
+            Route::Api(_) => None,
+        })
+    }
+
+    /// What was seen of the tools of an MCP server.
+    pub(crate) fn tools(&self, server: &str) -> Option<ToolsView> {
+        self.routes.values().find_map(|route| match route {
+            Route::Mcp(mcp) => Some(mcp.service.server(server)?.tools()),
             Route::Api(_) => None,
         })
     }

@@ -1,6 +1,9 @@
 //! `/status`: what an operator asks first, as JSON.
 
-use crate::{gateway::Gateway, runtime::UpstreamKind};
+use crate::{
+    gateway::Gateway,
+    runtime::{Runtime, UpstreamKind},
+};
 use holdfast_links::{LinkView, Links, LinksView};
 use holdfast_resilience::Phase;
 use holdfast_upstream::EndpointKey;
@@ -18,7 +21,11 @@ impl Gateway {
             .map(|(name, address)| json!({ "name": name, "address": address.to_string() }))
             .collect();
         let views: Vec<_> = runtime.links.iter().map(|links| (links, links.view())).collect();
-        let programs = views.iter().filter_map(|(links, view)| program(links, view, now));
+        let programs = views.iter().filter_map(|(links, view)| {
+            let mut shown = program(links, view, now)?;
+            shown["tools"] = tools(&runtime, links.name());
+            Some(shown)
+        });
         let upstreams: Vec<Value> = runtime
             .upstreams
             .iter()
@@ -27,6 +34,9 @@ impl Gateway {
                     upstream.endpoints().iter().map(|view| endpoint(view, now)).collect();
                 let mut shown =
                     json!({ "name": upstream.name(), "kind": kind.as_str(), "endpoints": endpoints });
+                if *kind == UpstreamKind::Mcp {
+                    shown["tools"] = tools(&runtime, upstream.name());
+                }
                 let links = (*kind == UpstreamKind::Mcp)
                     .then(|| views.iter().find(|(links, _)| links.name() == upstream.name()));
                 if let Some((_, view)) = links.flatten() {
@@ -51,6 +61,12 @@ impl Gateway {
             "upstreams": upstreams,
         })
     }
+}
+
+/// What was seen of a server's tools, and which of them its pins keep from everybody.
+fn tools(runtime: &Runtime, server: &str) -> Value {
+    let Some(view) = runtime.tools(server) else { return Value::Null };
+    json!({ "known": view.known, "changed": view.changed, "pinned": view.pinned, "withheld": view.withheld })
 }
 
 /// The links of a server.

@@ -47,13 +47,24 @@ impl Stdio {
     pub(crate) fn new(gateway: &Arc<Gateway>, drain: DrainHandle) -> Result<Self, ServeError> {
         let runtime = gateway.runtime();
         let mcp = &runtime.config.mcp;
-        let environment = |text: &str| ServeError::Environment(text.to_owned());
-        let route = mcp_route(&runtime).ok_or_else(|| environment("--stdio: there is no MCP server"))?;
         let name = match (&mcp.stdio.server, &mcp.servers[..]) {
             (Some(name), _) => Some(name.as_str()),
             (None, [only]) => Some(only.name.as_str()),
             (None, _) => None,
         };
+        Self::of(gateway, drain, name)
+    }
+
+    /// As configured in `mcp.stdio`, at this server; `None` = all of them as one.
+    pub(crate) fn of(
+        gateway: &Arc<Gateway>,
+        drain: DrainHandle,
+        name: Option<&str>,
+    ) -> Result<Self, ServeError> {
+        let runtime = gateway.runtime();
+        let mcp = &runtime.config.mcp;
+        let environment = |text: &str| ServeError::Environment(text.to_owned());
+        let route = mcp_route(&runtime).ok_or_else(|| environment("--stdio: there is no MCP server"))?;
         let entry = entry(route, name).ok_or_else(|| {
             environment(
                 "--stdio: mcp.stdio.server must be one of the servers, or there must be a merged endpoint",
@@ -94,6 +105,11 @@ impl Stdio {
             metrics: Arc::clone(gateway.fronts.metrics()),
         };
         Ok(Self { gateway: Arc::clone(gateway), opening, metrics: Arc::clone(&entry.metrics), drain })
+    }
+
+    /// What a conversation of this client begins with.
+    pub(crate) fn into_opening(self) -> Opening {
+        self.opening
     }
 
     /// Carries the client to its end, then ends the process in order.

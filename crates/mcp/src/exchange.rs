@@ -7,8 +7,9 @@ use crate::{
     errors::{McpError, Problem},
     failure::Failure,
     frame::Frame,
+    lens::Lens,
     operation::{About, Sending},
-    policy::{Screened, View, screen},
+    policy::View,
     server::Server,
     source::{Event, Source, SourceError, Unread, answer_limits},
     state::Room,
@@ -133,34 +134,20 @@ async fn exchange(server: &Server, out: Outgoing, id: Option<&[u8]>, hold: Hold)
     let (head, reply) = read_head(reply);
     match media_type(reply.headers()) {
         Media::Events if head.status.is_success() => {
-            let source = Source::new(reply.into_body(), answer_max, view);
+            let source = Source::new(
+                reply.into_body(),
+                answer_max,
+                Lens { view, watched: Arc::clone(&server.watched) },
+            );
             match id {
                 Some(id) => read_events(head, source, id, hold, until).await,
                 None => Ok(Answer::Open(head, Vec::new(), source)),
             }
         }
-        Media::Json => {
-            read_json(head, reply, answer_max, &room, until).await.map(|answer| seen(answer, view.as_deref()))
-        }
+        Media::Json => read_json(head, reply, answer_max, &room, until)
+            .await
+            .map(|answer| server.watched.seen(answer, view.as_deref())),
         Media::Events | Media::Other => Ok(Answer::Bare(head)),
-    }
-}
-
-/// A JSON answer as its reader may see it.
-fn seen(answer: Answer, view: Option<&View>) -> Answer {
-    match (answer, view) {
-        (Answer::Message(head, frame), Some(view)) => match screen(view, &frame) {
-            Screened::AsIs => Answer::Message(head, frame),
-            Screened::Changed(bytes) => {
-                let limits = answer_limits(bytes.len());
-                match Frame::parse(bytes, &limits) {
-                    Ok(frame) => Answer::Message(head, frame),
-                    Err(_) => Answer::Bare(head),
-                }
-            }
-            Screened::Dropped => Answer::Bare(head),
-        },
-        (answer, _) => answer,
     }
 }
 

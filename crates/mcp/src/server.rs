@@ -1,8 +1,9 @@
 //! One MCP server as the drivers see it: its policy, the way to its endpoints, its metrics.
 
 use crate::{
-    policy::{Limits, Rules, View},
-    state::UnderWay,
+    lens::Watched,
+    policy::{Limits, Pins, Rules, View},
+    state::{McpState, ToolsView},
     token::EndpointTag,
     wire::Wire,
 };
@@ -36,6 +37,8 @@ pub struct Server {
     /// All rules about it; `None` = everything is permitted.
     rules: Option<Arc<Rules>>,
     pub(crate) limits: Limits,
+    /// What its messages are seen through.
+    pub(crate) watched: Arc<Watched>,
     /// In the order of tags: a search needs no hash.
     tags: ArcSwap<Vec<(EndpointTag, EndpointKey)>>,
 }
@@ -66,8 +69,16 @@ impl Server {
             }
         };
         let retry = &config.upstream.policy.retry;
+        let name: Arc<str> = Arc::from(&*config.name);
+        let watched = Watched {
+            name: Arc::clone(&name),
+            pins: Pins::new(&config.pins),
+            watch: Arc::default(),
+            metrics: Arc::clone(&metrics),
+        };
         Ok(Self {
-            name: Arc::from(&*config.name),
+            name,
+            watched: Arc::new(watched),
             wire: wire.into(),
             metrics,
             is_program: config.command.is_some(),
@@ -92,14 +103,22 @@ impl Server {
         &self.name
     }
 
+    /// What was seen of its tools.
+    pub fn tools(&self) -> ToolsView {
+        self.watched.view()
+    }
+
     /// Whether a request goes over a connection that others share.
     pub(crate) fn is_linked(&self) -> bool {
         matches!(self.wire, Wire::Linked(_))
     }
 
-    /// Puts the rules for all servers beside its own, and counts the calls under way with those of the snapshot before.
-    pub(crate) fn govern(&mut self, all: &[McpRule], under_way: &UnderWay) {
-        self.limits.share(|tools| under_way.of(&self.name, tools));
+    /// Puts the rules for all servers beside its own, and goes on with what earlier snapshots counted and saw.
+    pub(crate) fn govern(&mut self, all: &[McpRule], state: &McpState) {
+        self.limits.share(|tools| state.under_way.of(&self.name, tools));
+        if let Some(watched) = Arc::get_mut(&mut self.watched) {
+            watched.watch = state.definitions.of(&self.name);
+        }
         self.rules = Rules::of(&self.name, all, &self.own_rules);
     }
 

@@ -74,7 +74,7 @@ impl McpService {
             batch_max: mcp.max_batch,
         };
         let governed = |mut server: Server| {
-            server.govern(&mcp.rules, &shared.state.under_way);
+            server.govern(&mcp.rules, &shared.state);
             (Box::from(server.name()), Arc::new(server))
         };
         let servers = servers.into_iter().map(governed).collect();

@@ -2,8 +2,9 @@
 
 use crate::{
     frame::{Frame, IdKey, Limits, MAX_DEPTH, single_line},
+    lens::Lens,
     operation::Sending,
-    policy::{Screened, View, screen},
+    policy::Screened,
     sse::{self, Parser},
     state::{NoRoom, Pieces, Room},
     wire::WireBody,
@@ -13,7 +14,6 @@ use http_body::Body;
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -100,12 +100,12 @@ impl Event {
         }
     }
 
-    /// What the caller of `view` may see of it. What cannot be read as a message is shown to nobody whose view is limited.
-    fn screened(mut self, view: &View, limits: &Limits) -> Option<Self> {
+    /// What is to be seen of it through `lens`. What cannot be read as a message is shown to nobody from whom something may be hidden.
+    fn screened(mut self, lens: &Lens, limits: &Limits) -> Option<Self> {
         let Some(frame) = &self.frame else {
-            return self.data.as_ref().is_none_or(Bytes::is_empty).then_some(self);
+            return (!lens.hides() || self.data.as_ref().is_none_or(Bytes::is_empty)).then_some(self);
         };
-        match screen(view, frame) {
+        match lens.see(frame) {
             Screened::AsIs => Some(self),
             Screened::Dropped => None,
             Screened::Changed(message) => {
@@ -148,19 +148,19 @@ pub(crate) struct Source {
     body: Option<WireBody>,
     parser: Parser,
     limits: Limits,
-    view: Option<Arc<View>>,
+    lens: Lens,
     /// The operation that ends with it, and the id of its request.
     sending: Option<Box<(Sending, Bytes)>>,
 }
 
 impl Source {
-    /// The events of `body`, none larger than `event_max`, as far as `view` lets them be seen.
-    pub(crate) fn new(body: WireBody, event_max: usize, view: Option<Arc<View>>) -> Self {
+    /// The events of `body`, none larger than `event_max`, as they are seen through `lens`.
+    pub(crate) fn new(body: WireBody, event_max: usize, lens: Lens) -> Self {
         Self {
             body: Some(body),
             parser: Parser::new(event_max),
             limits: answer_limits(event_max),
-            view,
+            lens,
             sending: None,
         }
     }
@@ -199,8 +199,7 @@ impl Source {
                 Some(Ok(event)) => {
                     let event = Event::new(&event, &self.limits);
                     let event = self.note(event);
-                    let Some(view) = &self.view else { return Poll::Ready(Ok(Some(event))) };
-                    match event.screened(view, &self.limits) {
+                    match event.screened(&self.lens, &self.limits) {
                         Some(event) => return Poll::Ready(Ok(Some(event))),
                         None => continue,
                     }

@@ -4,6 +4,7 @@
 mod clients;
 mod crowd;
 mod faults;
+mod pins;
 mod raw;
 mod replicas;
 

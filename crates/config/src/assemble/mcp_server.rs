@@ -17,6 +17,7 @@ pub(super) fn server(block: &BlockVal) -> Result<McpServer, Missing> {
         command: command(block)?,
         rules: policy::rules(block)?,
         tools: policy::tools(block)?,
+        pins: policy::pins(block)?,
         links: links(block)?,
         auth: auth::route_auth(block.block("auth"))?,
         upstream_auth: auth::upstream_auth(block.block("upstream_auth"))?

@@ -2,7 +2,7 @@
 
 use super::{Missing, assemble, words};
 use crate::{
-    model::{McpRule, RuleEffect, ToolLimits},
+    model::{McpRule, RuleEffect, ToolLimits, ToolPin},
     value::BlockVal,
 };
 
@@ -27,4 +27,9 @@ pub(super) fn tools(block: &BlockVal) -> Result<Vec<ToolLimits>, Missing> {
         }))
     };
     block.blocks("tools").map(|(_, tool)| limits(tool)).collect()
+}
+
+/// The `pins` of a server.
+pub(super) fn pins(block: &BlockVal) -> Result<Vec<ToolPin>, Missing> {
+    block.blocks("pins").map(|(_, pin)| Ok(assemble!(pin => ToolPin { tool, sha256 }))).collect()
 }

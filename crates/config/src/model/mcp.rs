@@ -2,7 +2,7 @@
 
 use crate::{
     ByteSize, Conversations, Federation, McpRule, RouteAuth, Secret, SseFront, StdioFront, ToolLimits,
-    Upstream, UpstreamAuth, WebSocketFront,
+    ToolPin, Upstream, UpstreamAuth, WebSocketFront,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -80,6 +80,8 @@ pub struct McpServer {
     pub max_response_bytes: Option<ByteSize>,
     /// Limits of single tools; the first that matches holds.
     pub tools: Vec<ToolLimits>,
+    /// Tools by their definition. Once there is one, every other is refused.
+    pub pins: Vec<ToolPin>,
     /// Who may use what of this one, beside the rules of all.
     pub rules: Vec<McpRule>,
     /// Credential for the server. The client's own is never forwarded.

@@ -47,3 +47,12 @@ pub struct ToolLimits {
     /// Largest message of the answer.
     pub max_response_bytes: Option<ByteSize>,
 }
+
+/// A tool and what its definition must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolPin {
+    /// Name of the tool at the server.
+    pub tool: String,
+    /// SHA-256 of its canonical definition, in lower-case hexadecimal; any of these.
+    pub sha256: Vec<String>,
+}

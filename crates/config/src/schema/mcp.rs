@@ -13,7 +13,7 @@ use super::{
 use federation::FEDERATION;
 use fronts::FRONTS;
 use links::{LINKS, TRANSPORT};
-use policy::{LIMITS, RULES, SERVER_RULES};
+use policy::{LIMITS, PINS, RULES, SERVER_RULES};
 use stdio::COMMAND;
 
 const API_ENDPOINTS: &[Key] = &[key(
@@ -257,6 +257,7 @@ static MCP_SERVER: Block = Block {
             ),
         ],
         LIMITS,
+        PINS,
         SERVER_RULES,
         POLICY,
     ],

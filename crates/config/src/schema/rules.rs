@@ -50,6 +50,8 @@ pub(crate) enum Rule {
     Glob,
     /// A pattern for URIs.
     UriGlob,
+    /// A SHA-256.
+    Sha256,
 }
 
 const LONGEST: usize = 4096;
@@ -88,6 +90,7 @@ impl Rule {
             Self::Glob => {
                 text.len() <= 512 && !text.contains(|c: char| c.is_control() || "?[]{}\\".contains(c))
             }
+            Self::Sha256 => text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
             Self::UriGlob => text.len() <= 2048 && crate::is_plain_uri(text, true),
         };
         if fine { Ok(()) } else { Err(format!("must be {}", self.expects())) }
@@ -121,6 +124,7 @@ impl Rule {
             Self::Header => "a header name",
             Self::Filter => "`error`, `warn`, `info`, `debug` or `trace`, or a list `module=level,...`",
             Self::Glob => "a name, in which `*` stands for anything and nothing else is special",
+            Self::Sha256 => "64 lower-case hexadecimal digits",
             Self::UriGlob => {
                 "a URI in its plainest form, in which `*` stands for anything: lower-case scheme, no `..`, no needless escapes"
             }

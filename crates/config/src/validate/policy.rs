@@ -29,6 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         unreachable(check, mcp, i, server);
         let path = format!("mcp.servers[{i}]");
         sizes(check, mcp, &path, server);
+        pins(check, &path, server);
         for (n, tool) in server.blocks("tools") {
             let path = format!("{path}.tools[{n}]");
             sizes(check, mcp, &path, tool);
@@ -99,5 +100,18 @@ fn limits(check: &mut Check<'_>, path: &str, number: usize, server: &BlockVal, t
     let keys = ["timeout", "max_concurrency", "max_request_bytes", "max_response_bytes"];
     if !keys.iter().any(|key| tool.mentions(key)) {
         check.error(path, tool.at_key("match"), "limits nothing");
+    }
+}
+
+/// Two entries for one tool would be two answers to one question.
+fn pins(check: &mut Check<'_>, path: &str, server: &BlockVal) {
+    let mut tools = super::Names::new();
+    for (n, pin) in server.blocks("pins") {
+        if let Some(tool) = pin.text("tool") {
+            check.unique("this tool", &mut tools, tool, format!("{path}.pins[{n}].tool"), pin.at_key("tool"));
+        }
+        if pin.gives("sha256") && pin.list("sha256").is_empty() {
+            check.error(format!("{path}.pins[{n}].sha256"), pin.at_key("sha256"), "needs at least one");
+        }
     }
 }

@@ -146,6 +146,9 @@ problems! {
     /// A rule
     NotPermitted { -31033, 403, "not_permitted", "Not permitted", No,
         "No rule of `mcp.rules` or of the server's `rules` allows it to this caller. Whether it exists is not said. Over versions with sessions the HTTP status is 200." }
+    /// A pin
+    NotPinned { -31034, 403, "not_pinned", "The tool is not the pinned one", No,
+        "The server has `pins`, and this tool has none, or its definition is another now, or cannot be had. An operator has to look at it. Over versions with sessions the HTTP status is 200." }
     /// Origin or Host
     OriginRefused { -31032, 403, "origin_refused", "Origin or Host not allowed", No,
         "A guard against DNS rebinding. Allow the origin in `mcp.allowed_origins` or the name in `mcp.allowed_hosts`." }

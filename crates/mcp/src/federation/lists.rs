@@ -11,7 +11,7 @@ use crate::{
     guest::Guest,
     legacy::{self, Session},
     modern,
-    policy::{Kind, View},
+    policy::{Kind, Pins, View},
     probe, reply,
     server::Server,
     token::{Audience, unix_now},
@@ -173,6 +173,7 @@ impl Asker<'_> {
             list,
             cursor: Arc::clone(cursor),
             modern: self.whole.is_none(),
+            pins: member.watched.pins.as_ref().map_or(0, Pins::tag),
         };
         let ask = || self.ask(member, list, cursor, frame);
         self.guest.shared.state.shelf.part(key, self.federation.patience, ask).await

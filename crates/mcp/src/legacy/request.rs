@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     frame::Frame,
     ids::Epoch,
+    pinning,
     policy::Allowance,
     state::Binding,
     tally::{Tally, failure_verdict, verdict},
@@ -70,13 +71,13 @@ pub(crate) async fn counted(caller: &Caller, session: &Session, frame: &Frame, t
     let Some(id) = frame.id_bytes() else {
         return Outcome::refused(McpError::new(Problem::InvalidRequest), None);
     };
-    let allowance = match caller.admit(frame) {
+    let allowance = match admit(caller, session, frame).await {
         Ok(allowance) => allowance,
         Err(error) => {
             tally.end(McpOutcome::Refused);
             // As a server would answer: some clients of these versions take another status for the end of the connection.
             return match error.problem() {
-                Problem::NotPermitted => {
+                Problem::NotPermitted | Problem::NotPinned => {
                     Outcome::Message { status: StatusCode::OK, body: error.render(Some(&id)) }
                 }
                 _ => Outcome::refused(error, Some(id)),
@@ -115,6 +116,13 @@ pub(crate) async fn counted(caller: &Caller, session: &Session, frame: &Frame, t
         }
     }
     asking.lost(&Stuck::NoTaker)
+}
+
+/// Lets a request pass, or says why not; see [`Caller::admit`].
+async fn admit(caller: &Caller, session: &Session, frame: &Frame) -> Result<Allowance, McpError> {
+    let allowance = caller.admit(frame)?;
+    pinning::verify(caller, frame, Some(session)).await?;
+    Ok(allowance)
 }
 
 impl Asking<'_> {

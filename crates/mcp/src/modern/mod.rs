@@ -19,7 +19,7 @@ use crate::{
     errors::{McpError, Problem},
     exchange::{Answer, Hold, ask, bare_error},
     frame::{Frame, Kind},
-    headers, probe, reply,
+    headers, pinning, probe, reply,
     tally::{Tally, failure_verdict, refusal},
 };
 use holdfast_edge::Body;
@@ -53,6 +53,9 @@ pub(crate) async fn post(caller: Arc<Caller>, frame: Frame) -> Response<Body> {
         Ok(allowance) => allowance,
         Err(error) => return refuse(&caller, &frame, &error),
     };
+    if let Err(error) = pinning::verify(&caller, &frame, None).await {
+        return refuse(&caller, &frame, &error);
+    }
     if frame.is(LISTEN) {
         return Box::pin(listen::listen(caller, frame)).await;
     }

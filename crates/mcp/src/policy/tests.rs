@@ -1,6 +1,6 @@
 //! Decisions against their definition.
 
-use super::{Kind, Named, Rules, Screened, View, screen};
+use super::{Kind, Named, Rules, Screened, Sight, View, screen};
 use crate::frame::{Frame, Limits};
 use bytes::Bytes;
 use holdfast_config::{Glob, McpRule, RuleEffect};
@@ -132,7 +132,7 @@ proptest! {
         };
         let all = body(&names.iter().collect::<Vec<_>>());
         let seen: Vec<&String> = names.iter().filter(|name| view.permits(Kind::Tool, name)).collect();
-        match screen(&view, &frame(&all)) {
+        match screen(&Sight::new(Some(&view), None), &frame(&all)) {
             Screened::AsIs => prop_assert_eq!(seen.len(), names.len()),
             Screened::Changed(bytes) => prop_assert_eq!(String::from_utf8_lossy(&bytes), body(&seen)),
             Screened::Dropped => prop_assert!(false),
@@ -146,7 +146,7 @@ fn frame(text: &str) -> Frame {
 
 fn seen(view: &View, message: &Value) -> Value {
     let text = message.to_string();
-    match screen(view, &frame(&text)) {
+    match screen(&Sight::new(Some(view), None), &frame(&text)) {
         Screened::AsIs => message.clone(),
         Screened::Changed(bytes) => serde_json::from_slice(&bytes).unwrap(),
         Screened::Dropped => Value::Null,
@@ -263,7 +263,7 @@ fn every_list_is_screened_whatever_it_answers_and_nobody_else_is_shown_it() {
             "resourceTemplates": [{"uriTemplate": "u:{a}"}], "cacheScope": "private", "nextCursor": "n"})
     );
     let twice = r#"{"jsonrpc":"2.0","id":1,"result":{"prompts":[{"name":"p"}],"Prompts":[{"name":"x"}],"resources":{"0":{"uri":"v:1"}}}}"#;
-    let Screened::Changed(bytes) = screen(&view, &frame(twice)) else {
+    let Screened::Changed(bytes) = screen(&Sight::new(Some(&view), None), &frame(twice)) else {
         panic!("it holds what must not be seen")
     };
     assert_eq!(

@@ -4,6 +4,7 @@
 //! sessions ended by DELETE, sessions moved to another endpoint, events that can be replayed, and what servers said of themselves.
 
 mod answers;
+mod definitions;
 mod hints;
 mod journal;
 mod knowledge;
@@ -18,6 +19,8 @@ mod under_way;
 mod uses;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
+pub use definitions::ToolsView;
+pub(crate) use definitions::{Definitions, News, Verdict, Watch};
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};
@@ -69,6 +72,8 @@ pub struct McpState {
     /// This process, among the replicas.
     replica: ReplicaId,
     pub(crate) under_way: UnderWay,
+    /// What servers last said that their tools are.
+    pub(crate) definitions: Definitions,
     /// Shared with the other replicas; none if this one is alone with its memory.
     store: Option<Store>,
     /// Ends with the state.
@@ -128,6 +133,7 @@ impl McpState {
             links: LocalLinks::default(),
             replica: ReplicaId::random(),
             under_way: UnderWay::default(),
+            definitions: Definitions::default(),
             store,
             feed: OnceLock::new(),
             peers: OnceLock::new(),

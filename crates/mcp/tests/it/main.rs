@@ -23,6 +23,7 @@ mod merged;
 mod merged_listening;
 mod merged_rules;
 mod merged_sessions;
+mod pins;
 mod rules;
 mod sessions;
 mod shared_store;

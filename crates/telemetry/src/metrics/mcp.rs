@@ -137,6 +137,8 @@ label! {
         Resource => "resource",
         /// A task.
         Task => "task",
+        /// A tool whose definition is not the pinned one, or that has no pin where others have.
+        Unpinned => "unpinned",
         /// Something that no rule can name, or nothing that can be read.
         Other => "other",
     }
@@ -216,6 +218,10 @@ pub struct McpMetrics {
     pub denied: PerLabel<Denied, Counter>,
     /// Requests that met a limit of their server or tool.
     pub limited: PerLabel<Limit, Counter>,
+    /// Tools that came with another definition.
+    pub tool_changes: Counter,
+    /// Tools left out of lists because of pins.
+    pub tools_withheld: Counter,
     /// Sealed values not opened.
     pub seal_failures: PerLabel<SealFailure, Counter>,
     /// Operations and sessions, by the semantic conventions.
@@ -256,6 +262,8 @@ impl McpMetrics {
             denied: scope.counters(Metric::McpDenied, &[server]),
             limited: scope.counters(Metric::McpLimited, &[server]),
             operations,
+            tool_changes: scope.counter(Metric::McpToolChanges, &[server]),
+            tools_withheld: scope.counter(Metric::McpToolsWithheld, &[server]),
             seal_failures: scope.counters(Metric::McpSealFailures, &[server]),
             _scope: scope,
         }

@@ -157,8 +157,10 @@ table! {
     McpAnswersRefused: Counter "holdfast_mcp_answers_refused" ["server"] "JSON answers given up because mcp.response_bytes_total was used up.";
     McpStreamsResumed: Counter "holdfast_mcp_streams_resumed" ["server"] "Event streams resumed with Last-Event-ID.";
     McpStaleAnswers: Counter "holdfast_mcp_stale_answers" ["server"] "Answers of clients to a question that no endpoint waits for any more.";
-    McpDenied: Counter "holdfast_mcp_denied" ["server", "kind"] "Requests refused because no rule allows them to their caller, by what they named.";
+    McpDenied: Counter "holdfast_mcp_denied" ["server", "kind"] "Requests refused because no rule allows them to their caller, or because of a pin (unpinned), by what they named.";
     McpLimited: Counter "holdfast_mcp_limited" ["server", "limit"] "Requests that ended because of a limit of their server or of the tool they called.";
+    McpToolChanges: Counter "holdfast_mcp_tool_changes" ["server"] "Times that a tool was listed with a definition that it had not had before.";
+    McpToolsWithheld: Counter "holdfast_mcp_tools_withheld" ["server"] "Times that a tool was left out of a list because its definition is not a pinned one; once for each list.";
     McpSealFailures: Counter "holdfast_mcp_seal_failures" ["server", "reason"] "Sealed values from clients that could not be opened.";
 
     McpServerOperations: Operations "mcp_server_operation_duration" in Seconds ["server", "mcp_method_name", "gen_ai_tool_name", "gen_ai_prompt_name", "gen_ai_operation_name", "error_type", "rpc_response_status_code", "mcp_protocol_version", "network_transport"] "mcp.server.operation.duration: a client's request or notification, from when it was received until it was answered.";

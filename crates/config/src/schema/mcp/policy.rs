@@ -71,6 +71,31 @@ pub(super) const LIMITS: &[Key] = &[
     ),
 ];
 
+pub(super) const PINS: &[Key] = &[key(
+    "pins",
+    Kind::List { of: &PIN_KIND, max: 10_000, one: false },
+    Def::Empty,
+    "Tools of this server by their definition. Once there is one, tools that are not named here or have another definition are neither shown nor called.",
+)];
+
+static PIN_KIND: Kind = Kind::Block(&PIN);
+
+static PIN: Block = Block {
+    name: "mcp.servers[].pins[]",
+    doc: "One tool and what its definition must be. `holdfast pins` prints them.",
+    keys: &[&[
+        key("tool", Kind::Text(Rule::Any), Def::Required, "Name of the tool at the server."),
+        key(
+            "sha256",
+            Kind::List { of: &Kind::Text(Rule::Sha256), max: 16, one: true },
+            Def::Required,
+            "SHA-256 of its canonical definition; several while its server changes.",
+        ),
+    ]],
+    scalar: None,
+    reserved: &[],
+};
+
 static TOOL_KIND: Kind = Kind::Block(&TOOL);
 
 static TOOL: Block = Block {
