@@ -6,7 +6,7 @@ use crate::serve::ServeError;
 use holdfast_config::Config;
 use holdfast_edge::{ConnectionInfo, ContextDefaults, DrainHandle, HttpVersion, Phase, RequestContext};
 use holdfast_fronts::stdio::{LineLimits, carry};
-use holdfast_fronts::{Carriage, Conversation, MessageLimits, Opening};
+use holdfast_fronts::{Carriage, Comeback, Conversation, MessageLimits, Opening};
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::metrics::{Carrier, ConversationEnd};
@@ -98,6 +98,7 @@ impl Stdio {
             connection,
             host: HeaderValue::from_static("localhost"),
             carrier: Carrier::Stdio,
+            comeback: Comeback::default(),
             defaults: gateway.defaults.clone(),
             path: Arc::clone(&entry.path),
             limits: mcp.conversations.clone(),

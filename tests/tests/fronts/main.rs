@@ -2,6 +2,7 @@
 //! can go wrong with each.
 
 mod clients;
+mod comeback;
 mod crowd;
 mod faults;
 mod pins;

@@ -151,6 +151,15 @@ pub(crate) async fn upgrade(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Result<std::result::Result<TokioIo<hyper::upgrade::Upgraded>, Refused>> {
+    Ok(shake(address, path, headers).await?.map(|(io, _)| io))
+}
+
+/// The same, with the headers of the answer.
+async fn shake(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<std::result::Result<(TokioIo<hyper::upgrade::Upgraded>, HeaderMap), Refused>> {
     let stream = TcpStream::connect(address).await?;
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades().map(drop));
@@ -167,7 +176,8 @@ pub(crate) async fn upgrade(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Err((response.status(), response.headers().clone())));
     }
-    Ok(Ok(TokioIo::new(hyper::upgrade::on(&mut response).await?)))
+    let told = response.headers().clone();
+    Ok(Ok((TokioIo::new(hyper::upgrade::on(&mut response).await?), told)))
 }
 
 /// A WebSocket client.
@@ -175,12 +185,23 @@ pub(crate) struct Ws(pub(crate) Socket<TokioIo<hyper::upgrade::Upgraded>>);
 
 impl Ws {
     pub(crate) async fn open(address: SocketAddr, path: &str, key: Option<&str>) -> Result<Self> {
+        Ok(Self::open_saying(address, path, key, &[]).await?.0)
+    }
+
+    /// With more headers; with those of the answer.
+    pub(crate) async fn open_saying(
+        address: SocketAddr,
+        path: &str,
+        key: Option<&str>,
+        more: &[(&str, &str)],
+    ) -> Result<(Self, HeaderMap)> {
         let bearer = key.map(|key| format!("Bearer {key}"));
         let mut headers = vec![("sec-websocket-protocol", "mcp")];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
-        let io = upgrade(address, path, &headers).await?;
-        let io = io.map_err(|(status, _)| -> Error { format!("upgrade: {status}").into() })?;
-        Ok(Self(Socket::new(io, Role::Client, Limits::default())))
+        headers.extend(more);
+        let shaken = shake(address, path, &headers).await?;
+        let (io, told) = shaken.map_err(|(status, _)| -> Error { format!("upgrade: {status}").into() })?;
+        Ok((Self(Socket::new(io, Role::Client, Limits::default())), told))
     }
 
     pub(crate) async fn say(&mut self, text: &str) -> Result {

@@ -12,7 +12,7 @@ use holdfast_tests::{
 };
 use std::time::{Duration, Instant};
 
-async fn pair() -> Result<([Gateway; 2], Fixture)> {
+pub(crate) async fn pair() -> Result<([Gateway; 2], Fixture)> {
     let server = Fixture::start(Options::named("one")).await?;
     let mut gateways = Vec::new();
     for block in sharing::channel(2)? {

@@ -86,11 +86,13 @@ pub enum Member {
     MetaTracestate,
     /// `_meta.baggage`
     MetaBaggage,
+    /// `_meta["holdfast/sessionId"]`: the gateway's own, to clients that ask for it
+    MetaSession,
 }
 
 impl Member {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::MetaBaggage as usize + 1;
+    pub(super) const COUNT: usize = Self::MetaSession as usize + 1;
 
     /// The key as it is spelt on the wire.
     pub fn key(self) -> &'static str {
@@ -143,6 +145,7 @@ const KEYS: [&str; Member::COUNT] = [
     "traceparent",
     "tracestate",
     "baggage",
+    "holdfast/sessionId",
 ];
 
 /// The member a key names, and whether it is spelt exactly so (else it differs by ASCII case).
@@ -194,8 +197,8 @@ pub(super) fn body(key: &[u8]) -> Found {
 pub(super) fn meta(key: &[u8]) -> Found {
     use Member::{
         MetaBaggage, MetaClientCapabilities, MetaClientInfo, MetaLogLevel, MetaProgressToken,
-        MetaProtocolVersion, MetaRelatedTask, MetaServerInfo, MetaSubscriptionId, MetaTraceparent,
-        MetaTracestate,
+        MetaProtocolVersion, MetaRelatedTask, MetaServerInfo, MetaSession, MetaSubscriptionId,
+        MetaTraceparent, MetaTracestate,
     };
     let candidates: &[Member] = if key.len() > RESERVED.len() {
         match key.len() - RESERVED.len() {
@@ -213,6 +216,7 @@ pub(super) fn meta(key: &[u8]) -> Found {
             10 => &[MetaTracestate],
             11 => &[MetaTraceparent],
             13 => &[MetaProgressToken],
+            18 => &[MetaSession],
             _ => return None,
         }
     };

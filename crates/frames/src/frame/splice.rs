@@ -161,7 +161,24 @@ fn home(member: Member) -> Home {
         | Member::MetaRelatedTask
         | Member::MetaTraceparent
         | Member::MetaTracestate
-        | Member::MetaBaggage => Home::Meta,
+        | Member::MetaBaggage
+        | Member::MetaSession => Home::Meta,
         _ => Home::Body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Home, home};
+    use crate::frame::member::{Member, meta};
+
+    #[test]
+    fn every_key_of_meta_lives_there() {
+        for member in
+            [Member::MetaProgressToken, Member::MetaServerInfo, Member::MetaBaggage, Member::MetaSession]
+        {
+            assert!(meta(member.key().as_bytes()).is_some());
+            assert!(matches!(home(member), Home::Meta), "{member:?}");
+        }
     }
 }

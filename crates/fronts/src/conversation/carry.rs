@@ -1,7 +1,6 @@
 //! One message: posted, its answer read to the end, taken up again where it breaks off.
 
 use super::{
-    listening::listen,
     shared::Shared,
     talk::{CallId, Sort},
 };
@@ -47,8 +46,7 @@ pub(super) async fn carry(
     let response = shared.ask(Method::POST, headers, message).await;
     let before = shared.talk.lock().head(call, response.headers());
     if sort == Sort::Initialized && response.status().is_success() {
-        let task = tokio::spawn(listen(Arc::clone(&shared)));
-        shared.listen(task.abort_handle());
+        shared.start_listening();
     }
     // A notification is accepted by the head, `initialize` by the answer.
     let accept = (sort == Sort::Initialize).then_some(accept);

@@ -2,11 +2,13 @@
 //! the answers hold, written back (decision 0014).
 
 mod carry;
+mod comeback;
 mod listening;
 mod mirror;
 mod shared;
 mod talk;
 
+pub use comeback::Comeback;
 pub use shared::{MessageLimits, Opening};
 
 use crate::queue::{self, Receiver, Sender, queue};
@@ -21,7 +23,7 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use talk::{CallId, Refused, Sort, Step};
@@ -62,6 +64,11 @@ impl Conversation {
         self.shared.tell.clone()
     }
 
+    /// What the carrier says when the client has ended the conversation by itself, before it drops its ends.
+    pub(crate) fn parting(&self) -> Parting {
+        Parting(Arc::clone(&self.shared))
+    }
+
     /// Carries the conversation until the client ends or leaves it, or `leave` completes; then what is in flight is answered,
     /// within `grace`. Dropping the future ends it at once. How it ended is for its carrier to count.
     pub async fn run(mut self, leave: impl Future<Output = ()> + Send, grace: Duration) -> ConversationEnd {
@@ -70,22 +77,29 @@ impl Conversation {
         let shared = Arc::clone(&self.shared);
         let carrier = shared.opening.carrier;
         let open = UnderWay::new(shared.opening.metrics.open.get(carrier));
+        if shared.opening.comeback.is_return() {
+            shared.start_listening();
+        }
         let mut end = self.talk(leave).await;
         if matches!(end, ConversationEnd::Whole | ConversationEnd::Drained | ConversationEnd::Unwelcome) {
             end = Box::pin(self.finish(end, grace)).await;
         }
-        Box::pin(self.leave()).await;
+        Box::pin(self.leave(end)).await;
         drop(open);
         shared.tell.finish();
         end
     }
 
     /// Ends what is left of the calls, and the session that nobody can come back to.
-    async fn leave(&mut self) {
+    async fn leave(&mut self, end: ConversationEnd) {
         let shared = Arc::clone(&self.shared);
+        let stays = shared.opening.comeback.is_wanted() && end != ConversationEnd::Unwelcome;
         // Modern requests are cancelled by this, legacy ones go on without a reader.
         self.calls.shutdown().await;
         shared.stop_listening();
+        if stays && !shared.parted.load(Relaxed) {
+            return;
+        }
         let session = shared.talk.lock().session();
         if let Some(session) = session {
             let ended = shared.ask(Method::DELETE, session, Bytes::new());
@@ -197,6 +211,16 @@ impl Conversation {
             // A client that is gone is noticed elsewhere.
             let _: Result<(), queue::Closed> = self.shared.tell.push(error.render(Some(&id))).await;
         }
+    }
+}
+
+/// See [`Conversation::parting`].
+pub(crate) struct Parting(Arc<Shared>);
+
+impl Parting {
+    /// The client will not come back to its session.
+    pub(crate) fn for_good(&self) {
+        self.0.parted.store(true, Relaxed);
     }
 }
 

@@ -1,6 +1,10 @@
 //! What the calls of one conversation share.
 
-use super::talk::{Talk, TalkLimits, with_id};
+use super::{
+    comeback::Comeback,
+    listening::listen,
+    talk::{Passed, Talk, TalkLimits, with_id},
+};
 use crate::{
     Service,
     queue::{Closed, Sender},
@@ -8,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use holdfast_config as config;
 use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, RequestContext, RequestId, TraceContext};
-use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH};
+use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH, Member};
 use holdfast_mcp::headers::Mirrored;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{
@@ -46,6 +50,8 @@ pub struct Opening {
     pub host: HeaderValue,
     /// What carries it.
     pub carrier: Carrier,
+    /// Whether its session goes on beyond it, or comes from before it.
+    pub comeback: Comeback,
     /// Whether, and how, spans of its messages are recorded.
     pub defaults: ContextDefaults,
     /// What its messages have in common.
@@ -113,6 +119,8 @@ pub(super) struct Shared {
     listening: Mutex<Option<AbortHandle>>,
     /// The client's end was told, so nothing more is listened for.
     over: AtomicBool,
+    /// The client has said that it will not come back.
+    pub(super) parted: AtomicBool,
 }
 
 impl Shared {
@@ -123,8 +131,9 @@ impl Shared {
             message: opening.messages.client,
             batch: opening.messages.batch,
         };
-        let talk = Mutex::new(Talk::new(limits));
-        Self { opening, talk, tell, listening: Mutex::default(), over: AtomicBool::new(false) }
+        let talk = Mutex::new(Talk::new(limits, opening.comeback.session()));
+        let (over, parted) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { opening, talk, tell, listening: Mutex::default(), over, parted }
     }
 
     /// One request to the service, as a Streamable HTTP client would send it. In a box: whoever asks may keep its answer for hours.
@@ -183,8 +192,13 @@ impl Shared {
         let limits = Limits { bytes_max: self.opening.messages.server_bytes, depth_max: MAX_DEPTH };
         // The service's own messages are well formed.
         let Ok(frame) = Frame::parse(message, &limits) else { return Ok(()) };
-        let passes = self.talk.lock().pass(&frame);
-        if passes { self.tell.push(frame.into_bytes()).await } else { Ok(()) }
+        let passed = self.talk.lock().pass(&frame);
+        let named = match passed {
+            Passed::Not => return Ok(()),
+            Passed::Begins(session) if self.opening.comeback.is_wanted() => with_session(&frame, &session),
+            Passed::AsIs | Passed::Begins(_) => None,
+        };
+        self.tell.push(named.unwrap_or_else(|| frame.into_bytes())).await
     }
 
     /// An error that is a whole answer may name no request: it is for the one that was posted.
@@ -202,8 +216,14 @@ impl Shared {
         self.opening.metrics.refused.get(self.opening.carrier).inc(refused);
     }
 
+    /// Holds the session's stream open from now on.
+    pub(super) fn start_listening(self: &Arc<Self>) {
+        let task = tokio::spawn(listen(Arc::clone(self)));
+        self.listen(task.abort_handle());
+    }
+
     /// Listens by this task from now on, and by no other.
-    pub(super) fn listen(&self, task: AbortHandle) {
+    fn listen(&self, task: AbortHandle) {
         if self.over.load(Relaxed) {
             task.abort();
         } else if let Some(before) = self.listening.lock().replace(task) {
@@ -217,4 +237,9 @@ impl Shared {
             task.abort();
         }
     }
+}
+
+/// The answer to `initialize` with the name of its session (decision 0021).
+fn with_session(answer: &Frame, session: &HeaderValue) -> Option<Bytes> {
+    answer.splice().set_text(Member::MetaSession, session.to_str().ok()?).finish().ok()
 }

@@ -81,6 +81,16 @@ pub(crate) enum Refused {
     IdInUse,
 }
 
+/// What a message of the service is to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// Nothing it waits for.
+    Not,
+    AsIs,
+    /// The answer that begins this session.
+    Begins(HeaderValue),
+}
+
 struct Call {
     sort: Sort,
     modern: bool,
@@ -111,11 +121,15 @@ struct Read {
 }
 
 impl Talk {
-    pub(crate) fn new(limits: TalkLimits) -> Self {
+    /// A conversation that begins with a session, or without one.
+    pub(crate) fn new(
+        limits: TalkLimits,
+        (session, version): (Option<HeaderValue>, Option<HeaderValue>),
+    ) -> Self {
         Self {
             limits,
-            session: None,
-            version: None,
+            session,
+            version,
             calls: HashMap::new(),
             ids: HashMap::new(),
             bytes: 0,
@@ -175,24 +189,29 @@ impl Talk {
     }
 
     /// Whether a message of the service is the client's: what the server asks or tells always, an answer if it is waited for.
-    pub(crate) fn pass(&mut self, message: &Frame) -> bool {
+    pub(crate) fn pass(&mut self, message: &Frame) -> Passed {
         if !message.is_response() {
-            return true;
+            return Passed::AsIs;
         }
-        let Some(key) = message.id().map(IdKey::of) else { return false };
-        let Some(call) = self.ids.remove(&key) else { return false };
-        let Some(call) = self.calls.get_mut(&call) else { return false };
+        let Some(key) = message.id().map(IdKey::of) else { return Passed::Not };
+        let Some(call) = self.ids.remove(&key) else { return Passed::Not };
+        let Some(call) = self.calls.get_mut(&call) else { return Passed::Not };
         call.awaiting.retain(|id| IdKey::of(id) != key);
         match call.sort {
             Sort::Initialize => {
                 let agreed = message.text(Member::ProtocolVersion);
                 let agreed = agreed.as_deref().and_then(Version::parse).filter(|v| v.has_version_header());
                 self.version = agreed.map(|version| HeaderValue::from_static(version.as_str()));
+                if message.kind() == Kind::Response
+                    && let Some(session) = &self.session
+                {
+                    return Passed::Begins(session.clone());
+                }
             }
             Sort::Tools => self.schemas.learn(message),
             _ => {}
         }
-        true
+        Passed::AsIs
     }
 
     /// The one request that a call is about, if it still waits for its answer.

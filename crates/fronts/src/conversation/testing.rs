@@ -1,6 +1,6 @@
 //! A service that plays a script, and a conversation with it.
 
-use super::{Conversation, MessageLimits, Opening};
+use super::{Comeback, Conversation, MessageLimits, Opening};
 use crate::{Service, queue};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture, stream};
@@ -126,6 +126,7 @@ pub(crate) fn opening(
         connection,
         host: HeaderValue::from_static("localhost"),
         carrier: Carrier::Sse,
+        comeback: Comeback::default(),
         defaults: ContextDefaults::default(),
         path: "/mcp".into(),
         limits: Conversations {

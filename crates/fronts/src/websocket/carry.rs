@@ -34,7 +34,9 @@ pub(super) struct Pulse {
 enum Over {
     /// The conversation ended first: all it had to tell is written.
     Told,
-    /// The client closed.
+    /// The client closed, and is done.
+    Parted,
+    /// The client closed for another reason.
     Closed,
     /// The connection broke or ended without a close.
     Lost,
@@ -100,13 +102,17 @@ pub(super) async fn carry<T: AsyncRead + AsyncWrite + Unpin + Send>(
     leave: impl Future<Output = ()> + Send,
 ) -> (ConversationEnd, Traffic) {
     let (mut reader, mut writer) = socket.split();
-    let life = Life::new();
+    let (life, parting) = (Life::new(), conversation.parting());
     let frames = async {
         let mut told = told;
-        tokio::select! {
+        let over = tokio::select! {
             over = listen(&mut reader, say, &life) => over,
             over = speak(&mut writer, &mut told, pulse, &life) => over,
+        };
+        if over == Over::Parted {
+            parting.for_good();
         }
+        over
         // The conversation hears by `told` being dropped here that nobody listens any more.
     };
     let (end, over) = tokio::join!(conversation.run(leave, grace), frames);
@@ -148,7 +154,7 @@ fn verdict(end: ConversationEnd, over: Over) -> (ConversationEnd, Option<(CloseC
             };
             (end, Some(close))
         }
-        Over::Closed => (ConversationEnd::Whole, None),
+        Over::Parted | Over::Closed => (ConversationEnd::Whole, None),
         Over::Lost => (ConversationEnd::Gone, None),
         Over::Fault | Over::Silent => (ConversationEnd::Broken, None),
         Over::Binary => (ConversationEnd::Broken, Some((CloseCode::UNSUPPORTED, "text frames only"))),
@@ -177,7 +183,10 @@ async fn listen<T: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             Ok(Message::Binary(_)) => return Over::Binary,
             Ok(Message::Ping(_) | Message::Pong(_)) => {}
-            Ok(Message::Close(_)) => return Over::Closed,
+            Ok(Message::Close(close)) => {
+                let done = close.code().is_none_or(|code| code == CloseCode::NORMAL);
+                return if done { Over::Parted } else { Over::Closed };
+            }
             Err(Error::Protocol(_)) => return Over::Fault,
             Err(_) => return Over::Lost,
         }

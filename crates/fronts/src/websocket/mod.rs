@@ -71,7 +71,8 @@ impl Fronts {
             Limits { max_message_bytes: opening.messages.client.bytes_max, unsent_bytes_max: UNSENT_BYTES };
         let pulse = Pulse { interval: ping_interval, write_timeout: opening.limits.write_timeout };
         let (drain, metrics) = (opening.connection.drain.clone(), Arc::clone(&self.metrics));
-        let Upgrade { response, client } = upgrade;
+        let Upgrade { mut response, client } = upgrade;
+        opening.comeback.acknowledge(response.headers_mut());
         let conversation = Conversation::new(opening);
         // It outlives the request; it ends by its own limits, or with its worker.
         drop(tokio::spawn(async move {

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use holdfast_apis::Tunnelled;
 use holdfast_edge::{Body, ConnectionInfo, RequestBody, RequestContext, unshared, unshared_value};
 use holdfast_fronts::websocket::{self, Sequel, Upgrade};
-use holdfast_fronts::{Carriage, Desk, MessageLimits, Opening, Service, Stream};
+use holdfast_fronts::{Carriage, Comeback, Desk, MessageLimits, Opening, Service, Stream};
 use holdfast_mcp::errors::{McpError, Problem};
 use holdfast_mcp::origin::OriginPolicy;
 use holdfast_mcp::with_cors;
@@ -256,6 +256,8 @@ impl Reception<'_> {
             credential: Some(unshared(&credential.collect())),
             principal: context.principal.binding(),
         };
+        let comeback =
+            if carrier == Carrier::WebSocket { Comeback::of(&parts.headers) } else { Comeback::default() };
         // The record stays with the request.
         let mut context = RequestContext { record: Box::new(AccessRecord::default()), ..context.clone() };
         context.unshare();
@@ -265,6 +267,7 @@ impl Reception<'_> {
             connection: Arc::clone(self.connection),
             host: host.map_or_else(|| HeaderValue::from_static("localhost"), |host| unshared_value(&host)),
             carrier,
+            comeback,
             defaults: self.gateway.defaults.clone(),
             path: Arc::clone(&self.entry.path),
             limits: mcp.conversations.clone(),
