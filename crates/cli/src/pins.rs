@@ -5,6 +5,7 @@ use crate::exit::Failure;
 use holdfast_config::{Source, config_from_flags};
 use holdfast_gateway::{PinsError, PinsOptions, ServeError, ServerTools};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 /// Asks and prints. Fails if a server did not answer or a tool has no digest, after the others were printed.
@@ -22,7 +23,9 @@ pub(crate) fn run(args: &PinsArgs) -> Result<(), Failure> {
     let options = PinsOptions { sources, server: args.server.clone() };
     let found = holdfast_gateway::pins(&options).map_err(|error| match error {
         PinsError::NoServer(..) => Failure::Invalid(error.to_string()),
-        PinsError::Serve(ServeError::Invalid(report)) => Failure::Invalid(report.render(std::io::stderr().is_terminal())),
+        PinsError::Serve(ServeError::Invalid(report)) => {
+            Failure::Invalid(report.render(std::io::stderr().is_terminal()))
+        }
         PinsError::Serve(ServeError::Environment(text)) => Failure::Environment(text),
     })?;
     let text = if args.json { as_json(&found) } else { found.iter().map(as_yaml).collect() };
@@ -37,12 +40,11 @@ fn as_yaml(server: &ServerTools) -> String {
     let mut text = format!("# mcp.servers[] {}\npins:\n", server.server);
     for (tool, digest) in tools {
         // A JSON string is a YAML string, whatever is in it.
-        match digest {
-            Some(digest) => {
-                text.push_str(&format!("  - {{tool: {}, sha256: {digest}}}\n", Value::from(&**tool)))
-            }
-            None => text.push_str(&format!("  # {}: no digest, see below\n", Value::from(&**tool))),
-        }
+        let tool = Value::from(&**tool);
+        let _ = match digest {
+            Some(digest) => writeln!(text, "  - {{tool: {tool}, sha256: {digest}}}"),
+            None => writeln!(text, "  # {tool}: no digest, see below"),
+        };
     }
     text
 }

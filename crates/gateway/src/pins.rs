@@ -21,7 +21,7 @@ use tokio::io::{
 };
 
 /// Everything that one server is asked.
-const SERVER_WAIT: Duration = Duration::from_secs(60);
+const SERVER_WAIT: Duration = Duration::from_mins(1);
 /// How long a conversation may take to end.
 const END_WAIT: Duration = Duration::from_secs(10);
 /// Bytes on their way at once.

@@ -7,7 +7,7 @@ use crate::{
     frame::{Frame, Kind, Member},
     policy::{Pins, Screened, Sight, View, screen},
     source::answer_limits,
-    state::{News, ToolsView, Verdict, Watch},
+    state::{Before, News, ToolsView, Verdict, Watch},
 };
 use holdfast_telemetry::metrics::McpMetrics;
 use holdfast_upstream::clock;
@@ -94,10 +94,11 @@ impl Watched {
     fn learn(&self, list: &[u8]) {
         for news in self.watch.learn(list, self.pins.is_some(), clock::now()) {
             let other = self.pins.as_ref().is_some_and(|pins| !pins.hold(&news.tool, news.new));
-            if news.old.is_some() {
+            let changed = news.old != Before::Unseen;
+            if changed {
                 self.metrics.tool_changes.inc();
             }
-            if (other || news.old.is_some())
+            if (other || changed)
                 && let Some(kept_back) = self.watch.line(clock::now())
             {
                 self.tell(&news, other, kept_back);
@@ -108,7 +109,10 @@ impl Watched {
     /// One line, without a word of the description.
     fn tell(&self, news: &News, other: bool, kept_back: u64) {
         let (server, tool, new) = (&*self.name, &*news.tool, Shown(news.new));
-        let old = news.old.map(Shown);
+        let old = match news.old {
+            Before::Unseen => None,
+            Before::Was(digest) => Some(Shown(digest)),
+        };
         let old = old.as_ref().map(tracing::field::display);
         match (other, old.is_some()) {
             (false, _) => {

@@ -214,6 +214,7 @@ mod tests {
     use super::{canonical, items};
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use std::fmt::Write as _;
 
     fn of(text: &str) -> Option<String> {
         canonical(text.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
@@ -240,7 +241,7 @@ mod tests {
         let escaped = |text: &str, out: &mut String| {
             out.push('"');
             for unit in text.encode_utf16() {
-                out.push_str(&format!("\\u{unit:04X}"));
+                let _ = write!(out, "\\u{unit:04X}");
             }
             out.push('"');
         };

@@ -107,8 +107,9 @@ impl Pins {
             let digests = pin.sha256.iter().map(|digest| Box::from(digest.as_str())).collect();
             tools.insert(Box::from(pin.tool.as_str()), digests);
         }
-        let Digest([a, b, c, d, e, f, g, h, ..]) = Digest::of(text.as_bytes());
-        Some(Self { tools, tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]) })
+        let Digest(whole) = Digest::of(text.as_bytes());
+        let tag = whole.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Some(Self { tools, tag })
     }
 
     /// Tells these pins from others: what was kept under other pins is not shown under these.

@@ -72,9 +72,17 @@ struct Tool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct News {
     pub(crate) tool: Box<str>,
-    /// What it was; `None` for a tool that is new.
-    pub(crate) old: Option<Option<Digest>>,
+    pub(crate) old: Before,
     pub(crate) new: Option<Digest>,
+}
+
+/// What a tool was when it was last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// It is new.
+    Unseen,
+    /// Its digest, if it had one.
+    Was(Option<Digest>),
 }
 
 /// What may be thought of a tool with a pin.
@@ -125,11 +133,11 @@ impl Watch {
                     (tool.at, tool.generation) = (now, generation);
                     moved |= old != new;
                     if tool.note(new) {
-                        news.push(News { tool: name, old: Some(old), new });
+                        news.push(News { tool: name, old: Before::Was(old), new });
                     }
                 }
                 None if room => {
-                    news.push(News { tool: name.clone(), old: None, new });
+                    news.push(News { tool: name.clone(), old: Before::Unseen, new });
                     let seen = VecDeque::from([new]);
                     known.tools.insert(name, Tool { latest: new, at: now, generation, seen });
                 }
@@ -190,16 +198,16 @@ impl Watch {
     /// As it is now.
     pub(crate) fn view(&self, pins: Option<&Pins>) -> ToolsView {
         let known = self.known.lock();
-        let withheld =
-            |(name, tool): &(&Box<str>, &Tool)| pins.is_some_and(|pins| !pins.hold(name, tool.latest));
-        let mut names: Vec<&Box<str>> = known.tools.iter().filter(withheld).map(|(name, _)| name).collect();
+        let tools = known.tools.iter().map(|(name, tool)| (&**name, tool));
+        let withheld = |(name, tool): &(&str, &Tool)| pins.is_some_and(|pins| !pins.hold(name, tool.latest));
+        let mut names: Vec<&str> = tools.filter(withheld).map(|(name, _)| name).collect();
         names.sort_unstable();
         names.truncate(ToolsView::NAMES_MAX);
         ToolsView {
             known: known.tools.len(),
             changed: known.tools.values().filter(|tool| tool.seen.len() > 1).count(),
             pinned: pins.map_or(0, Pins::len),
-            withheld: names.into_iter().map(|name| String::from(&**name)).collect(),
+            withheld: names.into_iter().map(str::to_owned).collect(),
         }
     }
 }

@@ -22,24 +22,28 @@ fn pins(tools: &[(&str, u32)]) -> Pins {
 
 /// Names of the tools that changed.
 fn changed(news: Vec<News>) -> String {
-    news.into_iter().filter(|news| news.old.is_some()).map(|news| news.tool).collect::<Vec<_>>().concat()
+    news.into_iter()
+        .filter(|news| news.old != Before::Unseen)
+        .map(|news| news.tool)
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 #[test]
 fn each_change_is_told_once_with_both_digests_and_a_tool_that_is_new_is_none() {
     let (watch, now) = (Watch::default(), Instant::now());
     let first = watch.learn(&list(&[("a", 1)]), false, now);
-    assert_eq!(first, [News { tool: "a".into(), old: None, new: digest("a", 1) }]);
+    assert_eq!(first, [News { tool: "a".into(), old: Before::Unseen, new: digest("a", 1) }]);
     assert!(watch.learn(&list(&[("a", 1)]), false, now).is_empty());
     let second = watch.learn(&list(&[("a", 2), ("b", 1)]), false, now);
-    assert_eq!(second[0], News { tool: "a".into(), old: Some(digest("a", 1)), new: digest("a", 2) });
+    assert_eq!(second[0], News { tool: "a".into(), old: Before::Was(digest("a", 1)), new: digest("a", 2) });
     assert_eq!(changed(second), "a");
     // Two releases side by side: told of once.
     for n in [1, 2, 1, 2] {
         assert_eq!(watch.learn(&list(&[("a", n)]), false, now), []);
     }
     let third = watch.learn(&list(&[("a", 3)]), false, now);
-    assert_eq!(third[0].old, Some(digest("a", 2)), "what it was last, not what it was first");
+    assert_eq!(third[0].old, Before::Was(digest("a", 2)), "what it was last, not what it was first");
     assert_eq!(watch.learn(br#"[{ "description":"3", "name":"a" }]"#, false, now), []);
     let twice = br#"[{"name":"a","description":"3","description":"4"}]"#;
     assert_eq!(watch.learn(twice, false, now)[0].new, None);

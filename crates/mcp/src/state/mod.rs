@@ -20,7 +20,7 @@ mod uses;
 
 pub(crate) use answers::{Answers, NoRoom, Pieces, Room};
 pub use definitions::ToolsView;
-pub(crate) use definitions::{Definitions, News, Verdict, Watch};
+pub(crate) use definitions::{Before, Definitions, News, Verdict, Watch};
 pub(crate) use hints::Hints;
 pub(crate) use journal::{Binding, Journal, Known};
 pub(crate) use knowledge::{Knowledge, Spoken};

@@ -134,7 +134,7 @@ async fn without_pins_changes_are_counted_once_each_and_hide_nothing() {
 #[tokio::test]
 async fn calls_of_what_nobody_listed_wait_for_one_question_of_the_gateways_own() {
     let (a, gate) = (tool("a", "reads"), Gate::closed());
-    let (tools, held) = (listing(&[a.clone()]), Arc::clone(&gate));
+    let (tools, held) = (listing(std::slice::from_ref(&a)), Arc::clone(&gate));
     let own = answers(&tools);
     let server = Server::start(move |seen| match seen.rpc() {
         "tools/list" => Act::Behind(held.enter(), Box::new(own(seen))),
@@ -200,7 +200,7 @@ async fn a_tool_on_the_second_page_of_an_event_stream_is_found() {
 #[tokio::test]
 async fn a_server_that_says_that_its_tools_changed_is_asked_again_before_a_call() {
     let a = tool("a", "reads");
-    let tools = listing(&[a.clone()]);
+    let tools = listing(std::slice::from_ref(&a));
     let own = answers(&tools);
     let server = Server::start(move |seen| match seen.rpc() {
         "prompts/list" => {
