@@ -133,6 +133,10 @@ impl Parser {
     fn take(&mut self, end: usize) -> Bytes {
         self.searched = 0;
         self.line = 0;
+        if end == self.pending.len() {
+            // The event takes the buffer along: a stream that is quiet after it holds none.
+            return std::mem::take(&mut self.pending).freeze();
+        }
         self.pending.split_to(end).freeze()
     }
 }
