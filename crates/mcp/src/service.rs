@@ -170,7 +170,8 @@ impl McpService {
             preflight(&parts.headers)
         } else {
             let mirrored = Mirrored::is_in(&parts.extensions);
-            let guest = self.guest(ctx, kept(&parts.method, parts.headers), mirrored, &connection.drain);
+            let guest =
+                self.guest(ctx, kept(&parts.method, parts.headers, mirrored), mirrored, &connection.drain);
             let mut caller = guest.into_caller(server);
             let response = self.route(ctx, &mut caller, &parts.method, body).await;
             note(ctx, &caller, response.status());
@@ -201,7 +202,8 @@ impl McpService {
             return with_cors(preflight(&parts.headers), origin);
         }
         let mirrored = Mirrored::is_in(&parts.extensions);
-        let guest = self.guest(ctx, kept(&parts.method, parts.headers), mirrored, &connection.drain);
+        let guest =
+            self.guest(ctx, kept(&parts.method, parts.headers, mirrored), mirrored, &connection.drain);
         let version = guest.headers.get(&headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
         // 2026-07-28 "Earlier Streamable HTTP Revisions": GET and DELETE get 405.
         let stateless = version.and_then(Version::parse).is_some_and(Version::is_modern);
@@ -317,10 +319,11 @@ impl McpService {
 }
 
 /// The headers of a request; those of one that may be open for hours keep nothing else alive.
-fn kept(method: &Method, headers: HeaderMap) -> HeaderMap {
+fn kept(method: &Method, headers: HeaderMap, mirrored: bool) -> HeaderMap {
     let listens = |name: &HeaderValue| name == modern::LISTEN;
     if *method == Method::GET || headers.get(&headers::METHOD).is_some_and(listens) {
-        return unshared(&headers);
+        // Those that were made of a message are in memory of their own already. A clone has room for no more than there is.
+        return if mirrored { headers.clone() } else { unshared(&headers) };
     }
     headers
 }
