@@ -70,62 +70,62 @@ impl Pump {
     }
 
     /// Carries one source to its end without ending the stream.
-    pub(crate) async fn carry(mut self, events: Vec<Event>, source: Source) -> Ended {
-        let kind = match self.carries {
-            Carries::Answer { .. } => StreamKind::Post,
-            Carries::Unasked => StreamKind::Get,
-        };
-        let _gauge = OpenStream::new(&self.caller, kind);
-        if let Some(log) = self.log.as_mut().filter(|log| log.listens())
-            && Box::pin(log.refresh()).await == Written::Fenced
-        {
-            return Box::pin(self.conclude(Stopped::Moved)).await;
-        }
-        for event in &events {
-            if let Err(Fenced) = self.append(event).await {
+    pub(crate) fn carry(
+        mut self,
+        events: Vec<Event>,
+        mut source: Source,
+    ) -> impl Future<Output = Ended> + Send {
+        // A block holds what it is given once; an async function would hold it twice, for as long as the stream is open.
+        async move {
+            let kind = match self.carries {
+                Carries::Answer { .. } => StreamKind::Post,
+                Carries::Unasked => StreamKind::Get,
+            };
+            let _gauge = OpenStream::new(&self.caller, kind);
+            if let Some(log) = self.log.as_mut().filter(|log| log.listens())
+                && Box::pin(log.refresh()).await == Written::Fenced
+            {
                 return Box::pin(self.conclude(Stopped::Moved)).await;
             }
-        }
-        let answered = self.answered_by(&events);
-        drop(events);
-        let stopped = match answered {
-            Some(outcome) => {
-                let_end(source);
-                Stopped::Answered(outcome)
+            for event in &events {
+                if let Err(Fenced) = self.append(event).await {
+                    return Box::pin(self.conclude(Stopped::Moved)).await;
+                }
             }
-            None => self.follow(source).await,
-        };
-        Box::pin(self.conclude(stopped)).await
+            let answered = self.answered_by(&events);
+            drop(events);
+            let stopped = match answered {
+                Some(outcome) => Stopped::Answered(outcome),
+                None => self.follow(&mut source).await,
+            };
+            match stopped {
+                Stopped::Answered(_) => let_end(source),
+                Stopped::Pausing | Stopped::Broken(_) | Stopped::Moved => drop(source),
+            }
+            Box::pin(self.conclude(stopped)).await
+        }
     }
 
-    async fn follow(&mut self, mut source: Source) -> Stopped {
+    async fn follow(&mut self, source: &mut Source) -> Stopped {
         loop {
-            let event = match self.next(&mut source).await {
+            let event = match self.next(source).await {
                 Ok(event) => event,
                 Err(stopped) => return stopped,
             };
-            match event {
-                Ok(Some(event)) => {
-                    if self.translator.repeats(&event) {
-                        continue;
-                    }
-                    if let Err(Fenced) = self.append(&event).await {
-                        return Stopped::Moved;
-                    }
-                    if let Some(outcome) = self.answered_by(std::slice::from_ref(&event)) {
-                        let_end(source);
-                        return Stopped::Answered(outcome);
-                    }
-                }
-                Ok(None) if self.translator.last_upstream_id().is_some() => return Stopped::Pausing,
-                Ok(None) | Err(SourceError::Torn) => return Stopped::Broken(Problem::UpstreamLost),
-                Err(SourceError::TooLarge) => return Stopped::Broken(Problem::BadUpstream),
+            if self.translator.repeats(&event) {
+                continue;
+            }
+            if let Err(Fenced) = self.append(&event).await {
+                return Stopped::Moved;
+            }
+            if let Some(outcome) = self.answered_by(std::slice::from_ref(&event)) {
+                return Stopped::Answered(outcome);
             }
         }
     }
 
     /// What the server says next, once there is room for it. While it is quiet the shared log is kept alive.
-    async fn next(&mut self, source: &mut Source) -> Result<Result<Option<Event>, SourceError>, Stopped> {
+    async fn next(&mut self, source: &mut Source) -> Result<Event, Stopped> {
         let stream = Arc::clone(&self.stream);
         let retention = self.caller.shared.state.streams.retention();
         let until = match &self.carries {
@@ -142,7 +142,12 @@ impl Pump {
             let mut quiet = Alarm::new(due);
             tokio::select! {
                 biased;
-                event = &mut event => return Ok(event),
+                event = &mut event => return match event {
+                    Ok(Some(event)) => Ok(event),
+                    Ok(None) if self.translator.last_upstream_id().is_some() => Err(Stopped::Pausing),
+                    Ok(None) | Err(SourceError::Torn) => Err(Stopped::Broken(Problem::UpstreamLost)),
+                    Err(SourceError::TooLarge) => Err(Stopped::Broken(Problem::BadUpstream)),
+                },
                 problem = &mut ended => return Err(Stopped::Broken(problem)),
                 () = poll_fn(|cx| quiet.poll(cx)) => {}
             }

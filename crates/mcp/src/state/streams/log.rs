@@ -20,6 +20,7 @@ use holdfast_upstream::clock;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -215,12 +216,12 @@ impl LiveStream {
     /// Waits until no client has read along for `retention`. Cancel safe.
     pub(crate) async fn abandoned(&self, retention: Duration) {
         loop {
-            let changed = self.room.notified();
+            let mut changed = pin!(self.room.notified());
             match self.detached_since() {
                 None => changed.await,
                 Some(since) => {
                     let until = clock::after(since, retention);
-                    if clock::timeout_at(until, changed).await.is_err() {
+                    if clock::timeout_at(until, changed.as_mut()).await.is_err() {
                         return;
                     }
                 }
