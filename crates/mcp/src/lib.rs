@@ -26,6 +26,7 @@ mod operation;
 mod pinning;
 mod policy;
 mod probe;
+pub mod queue;
 mod record;
 mod replica;
 mod reply;

@@ -19,6 +19,7 @@ use crate::{
     errors::{McpError, Problem},
     frame::{Frame, Member, Place, elements, fields, quote, unquote},
     policy::Kind,
+    queue::{Receiver, Sender, queue},
     reply,
     seal::Purpose,
     sse,
@@ -30,7 +31,6 @@ use holdfast_telemetry::metrics::{MappedEra, McpOutcome};
 use holdfast_upstream::{EndpointKey, clock};
 use http::{Response, StatusCode};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
 
 /// After the first acknowledgement, how long the others are waited for.
 const ACK_WAIT: Duration = Duration::from_millis(250);
@@ -53,7 +53,7 @@ pub(crate) async fn listen(caller: Arc<Caller>, frame: Frame) -> Response<Body> 
 
 /// Opens a subscription on every endpoint of several servers. Answers with the error of the first that cannot be asked at all.
 pub(crate) async fn listen_all(parts: Vec<Wanted>) -> Response<Body> {
-    let (said, heard) = mpsc::channel(QUEUE);
+    let (said, heard) = queue(QUEUE);
     let mut subscriptions = Vec::with_capacity(parts.len());
     for part in parts {
         match prepare(part, said.clone()) {
@@ -65,7 +65,7 @@ pub(crate) async fn listen_all(parts: Vec<Wanted>) -> Response<Body> {
     begin(subscriptions, heard).await
 }
 
-fn prepare(part: Wanted, said: mpsc::Sender<Said>) -> Result<Subscription, Box<Response<Body>>> {
+fn prepare(part: Wanted, said: Sender<Said>) -> Result<Subscription, Box<Response<Body>>> {
     let Wanted { caller, frame, uris } = part;
     let frame = frame.unshared();
     if !matches!(frame.raw(Member::Notifications), Some([b'{', ..])) {
@@ -126,7 +126,7 @@ fn permitted(caller: &Caller, frame: &Frame) -> Result<Option<Frame>, McpError> 
     Frame::parse(bytes, &caller.shared.message).map(Some).map_err(|_| internal())
 }
 
-async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: mpsc::Receiver<Said>) -> Response<Body> {
+async fn begin(subscriptions: Vec<Arc<Subscription>>, mut heard: Receiver<Said>) -> Response<Body> {
     let Some(one) = subscriptions.first().map(Arc::clone) else {
         return reply::error(&McpError::new(Problem::NoEndpoint), None);
     };
@@ -159,12 +159,12 @@ struct First {
 }
 
 /// Waits for the endpoints' first words.
-async fn gather(subscription: &Subscription, heard: &mut mpsc::Receiver<Said>, expected: usize) -> First {
+async fn gather(subscription: &Subscription, heard: &mut Receiver<Said>, expected: usize) -> First {
     let mut until = clock::after(clock::now(), subscription.caller.server.initialize_timeout);
     let mut first = First::default();
     let mut answered = 0;
     while answered < expected {
-        match clock::timeout_at(until, heard.recv()).await {
+        match clock::timeout_at(until, heard.next()).await {
             Ok(Some(Said::Acknowledged(frame))) => {
                 answered += 1;
                 until = until.min(clock::after(clock::now(), ACK_WAIT));

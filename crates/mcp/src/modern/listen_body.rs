@@ -1,7 +1,7 @@
 //! The response body of `subscriptions/listen`.
 
 use super::subscription::{Said, Subscription, follow};
-use crate::{caller::OpenStream, drain::Draining, sse, tally::Tally};
+use crate::{caller::OpenStream, drain::Draining, queue::Receiver, sse, tally::Tally};
 use bytes::{Bytes, BytesMut};
 use holdfast_edge::BodyError;
 use holdfast_telemetry::metrics::{McpOutcome, StreamKind};
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// How often new endpoints are looked for.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ pub(super) struct ListenBody {
     /// At least one.
     parts: Vec<Arc<Subscription>>,
     ready: VecDeque<Bytes>,
-    heard: mpsc::Receiver<Said>,
+    heard: Receiver<Said>,
     followers: Followers,
     keep_alive: Alarm,
     keep_alive_every: Duration,
@@ -66,7 +66,7 @@ impl ListenBody {
     pub(super) fn new(
         parts: Vec<Arc<Subscription>>,
         ready: Vec<Bytes>,
-        heard: mpsc::Receiver<Said>,
+        heard: Receiver<Said>,
         followers: Followers,
         tallies: Vec<Tally>,
     ) -> Self {
@@ -107,7 +107,7 @@ impl ListenBody {
     /// Ready when there is something to send or the stream ends.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.heard.poll_recv(cx) {
+            match self.heard.poll_next(cx) {
                 Poll::Ready(Some(Said::Event(event))) => {
                     self.ready.push_back(event);
                     let next = clock::after(clock::now(), self.keep_alive_every);

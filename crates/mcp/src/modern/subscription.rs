@@ -5,6 +5,7 @@ use crate::{
     caller::Caller,
     exchange::{Answer, Hold, ask, bare_error},
     frame::{Frame, Member, Place, elements, fields, quote, unquote},
+    queue::{Closed, Sender, Waits},
     seal::Purpose,
     source::{Event, Source},
     sse,
@@ -13,8 +14,7 @@ use bytes::{Bytes, BytesMut};
 use holdfast_resilience::Safety;
 use holdfast_upstream::{EndpointKey, clock};
 use http::StatusCode;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 /// Pause before a lost endpoint is opened again: doubles up to the maximum, jittered over its whole range.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -36,6 +36,12 @@ pub(super) enum Said {
     Unreachable,
 }
 
+impl Waits for Said {
+    fn cost(&self) -> usize {
+        1
+    }
+}
+
 /// What all endpoints of one subscription share.
 pub(super) struct Subscription {
     pub(super) caller: Arc<Caller>,
@@ -47,7 +53,7 @@ pub(super) struct Subscription {
     pub(super) names_tasks: bool,
     /// Resources that the client knows by another URI: the server's, and the client's.
     pub(super) uris: Vec<(String, String)>,
-    pub(super) said: mpsc::Sender<Said>,
+    pub(super) said: Sender<Said>,
 }
 
 /// Listens to one endpoint until the subscription ends or the endpoint leaves the set.
@@ -55,21 +61,22 @@ pub(super) async fn follow(subscription: Arc<Subscription>, endpoint: EndpointKe
     let mut pause = PAUSE_MIN;
     loop {
         // In a box: what it takes to open a stream is of no use while the stream is open.
-        match Box::pin(open(&subscription, &endpoint)).await {
-            Opened::Stream(events, source) => {
+        let opened = match Box::pin(open(&subscription, &endpoint)).await {
+            Opened::Stream(events, source) => Ok((events, source)),
+            Opened::Not(said) => Err((said, false)),
+            Opened::Removed => Err((Said::Unreachable, true)),
+        };
+        match opened {
+            Ok((events, source)) => {
                 pause = PAUSE_MIN;
                 if relay(&subscription, &endpoint, events, source).await.is_err() {
                     return;
                 }
             }
-            Opened::Not(said) => {
-                if subscription.said.send(said).await.is_err() {
+            Err((said, removed)) => {
+                if subscription.said.push(said).await.is_err() || removed {
                     return;
                 }
-            }
-            Opened::Removed => {
-                let _ = subscription.said.send(Said::Unreachable).await;
-                return;
             }
         }
         tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
@@ -117,37 +124,44 @@ async fn open(subscription: &Subscription, endpoint: &EndpointKey) -> Opened {
     }
 }
 
-/// The client is gone.
-struct Gone;
+/// What an event of an endpoint means for the client.
+enum Heard {
+    /// The endpoint ends the subscription on its own account: the client's goes on.
+    End,
+    /// Nothing.
+    Nothing,
+    Said(Said),
+}
 
-async fn relay(
+/// Gives the client what an endpoint says, until it ends or the client is gone.
+fn relay(
     subscription: &Subscription,
     endpoint: &EndpointKey,
     events: Vec<Event>,
     mut source: Source,
-) -> Result<(), Gone> {
-    for event in events {
-        if ended(subscription, endpoint, event).await? {
-            return Ok(());
+) -> impl Future<Output = Result<(), Closed>> + Send {
+    let mut events = events.into_iter();
+    // A block holds what it is given once, an async function twice; an event is read in a scope of its own, so that it takes no room
+    // beside what is made of it.
+    async move {
+        loop {
+            let heard = {
+                let event = match events.next() {
+                    Some(event) => event,
+                    None => match source.next().await {
+                        Ok(Some(event)) => event,
+                        Ok(None) | Err(_) => return Ok(()),
+                    },
+                };
+                subscription.hear(endpoint, &event)
+            };
+            match heard {
+                Heard::End => return Ok(()),
+                Heard::Nothing => {}
+                Heard::Said(said) => subscription.said.push(said).await?,
+            }
         }
     }
-    while let Ok(Some(event)) = source.next().await {
-        if ended(subscription, endpoint, event).await? {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Gives the client an event, unless the endpoint ends the subscription with it on its own account: the client's goes on.
-async fn ended(subscription: &Subscription, endpoint: &EndpointKey, event: Event) -> Result<bool, Gone> {
-    if event.answers(&subscription.id) {
-        return Ok(true);
-    }
-    if let Some(said) = subscription.translate(endpoint, &event) {
-        subscription.said.send(said).await.map_err(|_| Gone)?;
-    }
-    Ok(false)
 }
 
 impl Subscription {
@@ -200,6 +214,14 @@ impl Subscription {
             format!("{}:{value}", quote(&key))
         });
         Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+    }
+
+    /// What an event of `endpoint` means.
+    fn hear(&self, endpoint: &EndpointKey, event: &Event) -> Heard {
+        if event.answers(&self.id) {
+            return Heard::End;
+        }
+        self.translate(endpoint, event).map_or(Heard::Nothing, Heard::Said)
     }
 
     /// An event of `endpoint` for the client; `None` for what is not passed on.
