@@ -14,7 +14,7 @@ pub mod stdio;
 pub mod websocket;
 
 pub use carriage::Carriage;
-pub use conversation::{Comeback, Conversation, MessageLimits, Opening};
+pub use conversation::{Comeback, Conversation, MessageLimits, Opening, Origin};
 pub use fronts::{Fronts, Place};
 pub use queue::{Closed, Receiver, Sender};
 pub use service::Service;

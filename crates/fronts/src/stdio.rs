@@ -28,7 +28,7 @@ pub struct LineLimits {
 
 /// Carries a conversation over lines until the input ends, nobody reads the output any more, or `leave` completes.
 pub async fn carry(
-    (conversation, say, told): (Conversation, Sender, Receiver),
+    (mut conversation, say, told): (Conversation, Sender, Receiver),
     (input, output): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     limits: LineLimits,
     leave: impl Future<Output = ()> + Send,

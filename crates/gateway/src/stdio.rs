@@ -6,7 +6,7 @@ use crate::serve::ServeError;
 use holdfast_config::Config;
 use holdfast_edge::{ConnectionInfo, ContextDefaults, DrainHandle, HttpVersion, Phase, RequestContext};
 use holdfast_fronts::stdio::{LineLimits, carry};
-use holdfast_fronts::{Carriage, Comeback, Conversation, MessageLimits, Opening};
+use holdfast_fronts::{Carriage, Comeback, Conversation, MessageLimits, Opening, Origin};
 use holdfast_identity::Principal;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::metrics::{Carrier, ConversationEnd};
@@ -37,6 +37,7 @@ pub(crate) fn adapt(config: &mut Config) {
 /// The client of this process, ready to be carried.
 pub(crate) struct Stdio {
     gateway: Arc<Gateway>,
+    context: RequestContext,
     opening: Opening,
     metrics: Arc<RouteMetrics>,
     drain: DrainHandle,
@@ -94,7 +95,7 @@ impl Stdio {
         context.record.upstream = name.map(Arc::from);
         let opening = Opening {
             service: Arc::new(target),
-            context,
+            origin: Origin::new(&context),
             connection,
             host: HeaderValue::from_static("localhost"),
             carrier: Carrier::Stdio,
@@ -105,7 +106,8 @@ impl Stdio {
             messages: MessageLimits::new(mcp),
             metrics: Arc::clone(gateway.fronts.metrics()),
         };
-        Ok(Self { gateway: Arc::clone(gateway), opening, metrics: Arc::clone(&entry.metrics), drain })
+        let (gateway, metrics) = (Arc::clone(gateway), Arc::clone(&entry.metrics));
+        Ok(Self { gateway, context, opening, metrics, drain })
     }
 
     /// What a conversation of this client begins with.
@@ -115,15 +117,14 @@ impl Stdio {
 
     /// Carries the client to its end, then ends the process in order.
     pub(crate) async fn run(self) {
-        let Self { gateway, mut opening, metrics, drain } = self;
+        let Self { gateway, context, opening, metrics, drain } = self;
         let config = Arc::clone(&gateway.runtime().config);
-        let mut record = std::mem::take(&mut opening.context.record);
+        let (mut record, started) = (context.record, context.started);
         let limits = LineLimits {
             line_max: opening.messages.client.bytes_max,
             write_timeout: opening.limits.write_timeout,
             grace: grace(&config),
         };
-        let started = opening.context.started;
         let streams = match (own(std::io::stdin()), own(std::io::stdout())) {
             (Ok(input), Ok(output)) => (input, output),
             (Err(error), _) | (_, Err(error)) => {

@@ -13,7 +13,7 @@ use holdfast_mcp::headers::LAST_EVENT_ID;
 use holdfast_upstream::clock;
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use http_body_util::BodyExt as _;
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// A broken answer is asked for again so often in a row without anything new.
@@ -35,45 +35,65 @@ pub(super) struct Place {
 }
 
 /// Posts a message and gives the client what comes of it. `accept` is dropped once the next message may follow.
-pub(super) async fn carry(
+pub(super) fn carry(
     shared: Arc<Shared>,
     call: CallId,
     sort: Sort,
     headers: HeaderMap,
     message: Bytes,
     accept: oneshot::Sender<()>,
-) -> CallId {
-    let response = shared.ask(Method::POST, headers, message).await;
-    let before = shared.talk.lock().head(call, response.headers());
-    if sort == Sort::Initialized && response.status().is_success() {
-        shared.start_listening();
-    }
-    // A notification is accepted by the head, `initialize` by the answer.
-    let accept = (sort == Sort::Initialize).then_some(accept);
-    let read = read(&shared, call, sort, response).await;
-    drop(accept);
-    let unanswered = shared.talk.lock().end(call);
-    if read.is_ok() {
-        for id in unanswered {
-            let error = McpError::new(Problem::UpstreamLost).detail("the answer broke off");
-            if shared.tell.push(error.render(Some(&id))).await.is_err() {
-                break;
+) -> impl Future<Output = CallId> + Send {
+    // Here and below: a block holds what it is given once, an async function twice; and what has its end before the next wait, in
+    // a scope of its own, takes no room while a stream is open.
+    async move {
+        let (before, answer) = {
+            let response = shared.ask(Method::POST, headers, message).await;
+            let before = shared.talk.lock().head(call, response.headers());
+            if sort == Sort::Initialized && response.status().is_success() {
+                shared.start_listening();
+            }
+            let answer = if is_event_stream(&response) {
+                Ok(response.into_body())
+            } else {
+                Err(Box::pin(whole(&shared, call, sort, response)))
+            };
+            (before.map(Box::new), answer)
+        };
+        // A notification is accepted by the head, `initialize` by the answer.
+        let accept = (sort == Sort::Initialize).then_some(accept);
+        let read = match answer {
+            Ok(body) => read(&shared, call, sort, body).await,
+            Err(whole) => whole.await,
+        };
+        drop(accept);
+        let unanswered = shared.talk.lock().end(call);
+        if read.is_ok() {
+            for id in unanswered {
+                let error = McpError::new(Problem::UpstreamLost).detail("the answer broke off");
+                if shared.tell.push(error.render(Some(&id))).await.is_err() {
+                    break;
+                }
             }
         }
+        if let Some(session) = before {
+            shared.ask(Method::DELETE, *session, Bytes::new()).await;
+        }
+        call
     }
-    if let Some(session) = before {
-        shared.ask(Method::DELETE, session, Bytes::new()).await;
-    }
-    call
 }
 
 /// Reads an answer to its end, however often it has to be taken up.
-async fn read(shared: &Shared, call: CallId, sort: Sort, response: Response<Body>) -> Result<(), Closed> {
+async fn read(shared: &Shared, call: CallId, sort: Sort, body: Body) -> Result<(), Closed> {
     let mut place = Place::default();
-    if !is_event_stream(&response) {
-        return Box::pin(whole(shared, call, sort, response)).await;
+    follow(shared, Some(call), body, &mut place).await?;
+    if shared.talk.lock().is_answered(call) {
+        return Ok(());
     }
-    follow(shared, Some(call), response.into_body(), &mut place).await?;
+    Box::pin(read_on(shared, call, sort, place)).await
+}
+
+/// Takes up an answer that broke off.
+async fn read_on(shared: &Shared, call: CallId, sort: Sort, mut place: Place) -> Result<(), Closed> {
     let mut tries = 0;
     loop {
         let session = shared.talk.lock().resumption(call);
@@ -109,7 +129,10 @@ async fn whole(shared: &Shared, call: CallId, sort: Sort, response: Response<Bod
         }
         Some(b'{') => {
             let id = shared.talk.lock().only(call);
-            shared.give(shared.named(body, id)).await
+            match shared.passing(shared.named(body, id)) {
+                Some(message) => shared.tell.push(message).await,
+                None => Ok(()),
+            }
         }
         _ => Ok(()),
     }
@@ -125,33 +148,47 @@ pub(super) async fn follow(
     let mut parser = Parser::new(shared.opening.messages.server_bytes.saturating_add(1024));
     let is_answered = || call.is_some_and(|call| shared.talk.lock().is_answered(call));
     loop {
-        let frame = if is_answered() {
-            match clock::timeout(REST, body.frame()).await {
-                Ok(frame) => frame,
-                Err(clock::Elapsed) => return Ok(()),
+        {
+            let frame = if is_answered() {
+                match clock::timeout(REST, body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(clock::Elapsed) => return Ok(()),
+                }
+            } else {
+                body.frame().await
+            };
+            let Some(Ok(frame)) = frame else { return Ok(()) };
+            if let Some(bytes) = frame.data_ref() {
+                parser.push(bytes);
             }
-        } else {
-            body.frame().await
-        };
-        let Some(Ok(frame)) = frame else { return Ok(()) };
-        let Some(bytes) = frame.data_ref() else { continue };
-        parser.push(bytes);
-        while let Some(Ok(event)) = parser.next() {
-            if let Some(retry) = event.retry() {
-                place.retry = Some(Duration::from_millis(retry));
-            }
-            if let Some(id) = event.id() {
-                place.event = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
-            }
-            if let (true, Some(data)) = (event.is_message(), event.data()) {
-                place.fresh = true;
-                shared.give(data.clone()).await?;
-            }
+        }
+        while let Some(message) = place.next(&mut parser, shared) {
+            shared.tell.push(message).await?;
         }
     }
 }
 
 impl Place {
+    /// The next message for the client out of what was received.
+    fn next(&mut self, parser: &mut Parser, shared: &Shared) -> Option<Bytes> {
+        while let Some(Ok(event)) = parser.next() {
+            if let Some(retry) = event.retry() {
+                self.retry = Some(Duration::from_millis(retry));
+            }
+            if let Some(id) = event.id() {
+                self.event = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
+            }
+            if let (true, Some(data)) = (event.is_message(), event.data()) {
+                self.fresh = true;
+                let message = shared.passing(data.clone());
+                if message.is_some() {
+                    return message;
+                }
+            }
+        }
+        None
+    }
+
     /// The event after which a stream is taken up.
     pub(super) fn event(&self) -> Option<HeaderValue> {
         self.event.clone()

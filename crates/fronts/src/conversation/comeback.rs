@@ -14,7 +14,14 @@ const YES: HeaderValue = HeaderValue::from_static("?1");
 #[derive(Clone, Default)]
 pub struct Comeback {
     wanted: bool,
-    session: Option<HeaderValue>,
+    /// In a box: few have one.
+    from: Option<Box<Named>>,
+}
+
+/// The session that a connection goes on with.
+#[derive(Clone)]
+struct Named {
+    session: HeaderValue,
     version: Option<HeaderValue>,
 }
 
@@ -22,10 +29,8 @@ impl Comeback {
     /// What the headers of an upgrade say. Copies of its own: they are kept as long as the connection.
     pub fn of(headers: &HeaderMap) -> Self {
         let own = |name: HeaderName| headers.get(name).map(unshared_value);
-        let session = own(SESSION_ID);
-        let wanted = session.is_some() || headers.get(RESUME).is_some_and(|value| value == YES);
-        let version = session.as_ref().and_then(|_| own(PROTOCOL_VERSION));
-        Self { wanted, session, version }
+        let from = own(SESSION_ID).map(|session| Box::new(Named { session, version: own(PROTOCOL_VERSION) }));
+        Self { wanted: from.is_some() || headers.get(RESUME).is_some_and(|value| value == YES), from }
     }
 
     /// Tells the client in the response of its upgrade.
@@ -33,8 +38,8 @@ impl Comeback {
         if self.wanted {
             response.insert(RESUME, YES);
         }
-        if let Some(session) = &self.session {
-            response.insert(SESSION_ID, session.clone());
+        if let Some(named) = &self.from {
+            response.insert(SESSION_ID, named.session.clone());
         }
     }
 
@@ -45,12 +50,15 @@ impl Comeback {
 
     /// Whether the connection goes on with a session.
     pub(super) fn is_return(&self) -> bool {
-        self.session.is_some()
+        self.from.is_some()
     }
 
     /// The session that the connection goes on with, and its version.
     pub(super) fn session(&self) -> (Option<HeaderValue>, Option<HeaderValue>) {
-        (self.session.clone(), self.version.clone())
+        match &self.from {
+            Some(named) => (Some(named.session.clone()), named.version.clone()),
+            None => (None, None),
+        }
     }
 }
 

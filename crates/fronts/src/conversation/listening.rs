@@ -13,18 +13,24 @@ use std::sync::Arc;
 pub(super) async fn listen(shared: Arc<Shared>) {
     let (mut place, mut tries) = (Place::default(), 0);
     loop {
-        let session = shared.talk.lock().session();
-        let Some(mut headers) = session else { return };
-        if let Some(event) = place.event() {
-            headers.insert(LAST_EVENT_ID, event);
-        }
-        let response = shared.ask(Method::GET, headers, Bytes::new()).await;
-        if is_event_stream(&response) {
-            if follow(&shared, None, response.into_body(), &mut place).await.is_err() {
+        // In a scope, so that none of it takes room while the stream is open.
+        let body = {
+            let session = shared.talk.lock().session();
+            let Some(mut headers) = session else { return };
+            if let Some(event) = place.event() {
+                headers.insert(LAST_EVENT_ID, event);
+            }
+            let response = shared.ask(Method::GET, headers, Bytes::new()).await;
+            let (is_stream, status) = (is_event_stream(&response), response.status());
+            if !is_stream && status.is_client_error() && status != http::StatusCode::CONFLICT {
+                // 405: the server says nothing on its own. 404: the session is over, which the next request will hear.
                 return;
             }
-        } else if response.status().is_client_error() && response.status() != http::StatusCode::CONFLICT {
-            // 405: the server says nothing on its own. 404: the session is over, which the next request will hear.
+            is_stream.then(|| response.into_body())
+        };
+        if let Some(body) = body
+            && follow(&shared, None, body, &mut place).await.is_err()
+        {
             return;
         }
         if shared.opening.connection.drain.is_draining() {

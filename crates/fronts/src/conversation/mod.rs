@@ -9,7 +9,7 @@ mod shared;
 mod talk;
 
 pub use comeback::Comeback;
-pub use shared::{MessageLimits, Opening};
+pub use shared::{MessageLimits, Opening, Origin};
 
 use crate::queue::{self, Receiver, Sender, queue};
 use bytes::Bytes;
@@ -70,24 +70,31 @@ impl Conversation {
     }
 
     /// Carries the conversation until the client ends or leaves it, or `leave` completes; then what is in flight is answered,
-    /// within `grace`. Dropping the future ends it at once. How it ended is for its carrier to count.
-    pub async fn run(mut self, leave: impl Future<Output = ()> + Send, grace: Duration) -> ConversationEnd {
-        // In boxes, here and below: what is not at work all the time takes no room in a conversation that only waits.
+    /// within `grace`. Dropping the conversation ends it at once. How it ended is for its carrier to count.
+    pub fn run(
+        &mut self,
+        leave: impl Future<Output = ()> + Send,
+        grace: Duration,
+    ) -> impl Future<Output = ConversationEnd> + Send {
+        // In boxes, here and below: what is not at work all the time takes no room in a conversation that only waits. And in a block:
+        // an async function would hold what it is given twice.
         let leave = Box::pin(leave);
-        let shared = Arc::clone(&self.shared);
-        let carrier = shared.opening.carrier;
-        let open = UnderWay::new(shared.opening.metrics.open.get(carrier));
-        if shared.opening.comeback.is_return() {
-            shared.start_listening();
+        async move {
+            let shared = Arc::clone(&self.shared);
+            let carrier = shared.opening.carrier;
+            let open = UnderWay::new(shared.opening.metrics.open.get(carrier));
+            if shared.opening.comeback.is_return() {
+                shared.start_listening();
+            }
+            let mut end = self.talk(leave).await;
+            if matches!(end, ConversationEnd::Whole | ConversationEnd::Drained | ConversationEnd::Unwelcome) {
+                end = Box::pin(self.finish(end, grace)).await;
+            }
+            Box::pin(self.leave(end)).await;
+            drop(open);
+            shared.tell.finish();
+            end
         }
-        let mut end = self.talk(leave).await;
-        if matches!(end, ConversationEnd::Whole | ConversationEnd::Drained | ConversationEnd::Unwelcome) {
-            end = Box::pin(self.finish(end, grace)).await;
-        }
-        Box::pin(self.leave(end)).await;
-        drop(open);
-        shared.tell.finish();
-        end
     }
 
     /// Ends what is left of the calls, and the session that nobody can come back to.

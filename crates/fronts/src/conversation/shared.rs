@@ -5,18 +5,16 @@ use super::{
     listening::listen,
     talk::{Passed, Talk, TalkLimits, with_id},
 };
-use crate::{
-    Service,
-    queue::{Closed, Sender},
-};
+use crate::{Service, queue::Sender};
 use bytes::Bytes;
 use holdfast_config as config;
 use holdfast_edge::{Body, ConnectionInfo, ContextDefaults, RequestContext, RequestId, TraceContext};
 use holdfast_frames::frame::{Frame, Kind, Limits, MAX_DEPTH, Member};
+use holdfast_identity::Principal;
 use holdfast_mcp::headers::Mirrored;
 use holdfast_resilience::Deadline;
 use holdfast_telemetry::{
-    RecordOutcome,
+    AccessRecord, RecordOutcome,
     metrics::{Carrier, FrontMetrics, MessageRefusal},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -24,6 +22,7 @@ use http_body_util::Full;
 use parking_lot::Mutex;
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -42,8 +41,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Opening {
     /// Where messages go.
     pub service: Arc<dyn Service>,
-    /// The context of the request, or of the process, that began it: its principal is that of every message.
-    pub context: RequestContext,
+    /// Who began it.
+    pub origin: Origin,
     /// The connection it came over.
     pub connection: Arc<ConnectionInfo>,
     /// `Host` of every message: the one that was checked when the conversation began.
@@ -62,6 +61,34 @@ pub struct Opening {
     pub messages: MessageLimits,
     /// Where it is counted.
     pub metrics: Arc<FrontMetrics>,
+}
+
+/// What the context of the request, or of the process, that began a conversation says of all its messages.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    trace: TraceContext,
+    client: IpAddr,
+    proto: &'static str,
+    principal: Arc<Principal>,
+    route: Arc<str>,
+}
+
+impl Origin {
+    /// Of a context.
+    pub fn new(context: &RequestContext) -> Self {
+        Self {
+            trace: context.trace,
+            client: context.client,
+            proto: context.proto,
+            principal: Arc::clone(&context.principal),
+            route: Arc::clone(&context.route),
+        }
+    }
+
+    /// Whose every message is.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 /// How large and deep messages may be.
@@ -167,38 +194,48 @@ impl Shared {
         asked.answered(response)
     }
 
-    /// The context of one message: the client's own, with an id and a place in the trace of its own.
+    /// The context of one message: its client's own, with an id and a place in the trace of its own.
     fn context(&self) -> RequestContext {
-        let mut context = self.opening.context.clone();
+        let Origin { trace, client, proto, principal, route } = &self.opening.origin;
         let mut rng = fastrand::Rng::new();
-        context.id = RequestId::generate(&mut rng);
-        context.id_header = None;
-        // Where its client has put the conversation into a trace, its messages are part of that; else each is one of its own.
-        context.trace = if context.trace.is_continued() {
-            context.trace.child(&mut rng)
-        } else {
-            TraceContext::generate(&mut rng)
+        let started = Instant::now();
+        let record = AccessRecord {
+            client: Some(*client),
+            started: SystemTime::now(),
+            carrier: Some(self.opening.carrier),
+            ..AccessRecord::default()
         };
-        context.record.client = Some(context.client);
-        context.record.started = SystemTime::now();
-        context.record.carrier = Some(self.opening.carrier);
-        context.started = Instant::now();
-        context.deadline = Deadline::after(context.started, DEADLINE_MAX);
-        context
+        RequestContext {
+            id: RequestId::generate(&mut rng),
+            id_header: None,
+            // Where its client has put the conversation into a trace, its messages are part of that; else each is one of its own.
+            trace: if trace.is_continued() {
+                trace.child(&mut rng)
+            } else {
+                TraceContext::generate(&mut rng)
+            },
+            client: *client,
+            proto,
+            principal: Arc::clone(principal),
+            deadline: Deadline::after(started, DEADLINE_MAX),
+            route: Arc::clone(route),
+            started,
+            record: Box::new(record),
+        }
     }
 
-    /// Gives the client a message of the service, if it is the client's.
-    pub(super) async fn give(&self, message: Bytes) -> Result<(), Closed> {
+    /// A message of the service, if it is the client's.
+    pub(super) fn passing(&self, message: Bytes) -> Option<Bytes> {
         let limits = Limits { bytes_max: self.opening.messages.server_bytes, depth_max: MAX_DEPTH };
         // The service's own messages are well formed.
-        let Ok(frame) = Frame::parse(message, &limits) else { return Ok(()) };
+        let frame = Frame::parse(message, &limits).ok()?;
         let passed = self.talk.lock().pass(&frame);
         let named = match passed {
-            Passed::Not => return Ok(()),
+            Passed::Not => return None,
             Passed::Begins(session) if self.opening.comeback.is_wanted() => with_session(&frame, &session),
             Passed::AsIs | Passed::Begins(_) => None,
         };
-        self.tell.push(named.unwrap_or_else(|| frame.into_bytes())).await
+        Some(named.unwrap_or_else(|| frame.into_bytes()))
     }
 
     /// An error that is a whole answer may name no request: it is for the one that was posted.

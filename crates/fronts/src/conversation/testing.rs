@@ -1,6 +1,6 @@
 //! A service that plays a script, and a conversation with it.
 
-use super::{Comeback, Conversation, MessageLimits, Opening};
+use super::{Comeback, Conversation, MessageLimits, Opening, Origin};
 use crate::{Service, queue};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture, stream};
@@ -122,7 +122,7 @@ pub(crate) fn opening(
     let metrics = Arc::new(FrontMetrics::new(&registry));
     let opening = Opening {
         service: Arc::clone(&script) as Arc<dyn Service>,
-        context,
+        origin: Origin::new(&context),
         connection,
         host: HeaderValue::from_static("localhost"),
         carrier: Carrier::Sse,
@@ -147,9 +147,9 @@ pub(crate) fn begin(
 ) -> Scene {
     let (opening, script) = opening(play);
     let metrics = Arc::clone(&opening.metrics);
-    let (conversation, say, told) = Conversation::new(opening);
+    let (mut conversation, say, told) = Conversation::new(opening);
     let (leave, left) = tokio::sync::oneshot::channel();
-    let run = tokio::spawn(conversation.run(left.map(drop), Duration::from_secs(30)));
+    let run = tokio::spawn(async move { conversation.run(left.map(drop), Duration::from_secs(30)).await });
     Scene { script, metrics, say, told, run, leave }
 }
 

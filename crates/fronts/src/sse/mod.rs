@@ -49,9 +49,9 @@ impl Fronts {
         carriage: Carriage,
     ) -> Result<Response<Body>, McpError> {
         let place = self.place(opening.limits.max)?;
-        let principal = opening.context.principal.binding();
+        let principal = opening.origin.principal().binding();
         let drain = opening.connection.drain.clone();
-        let (conversation, say, told) = Conversation::new(opening);
+        let (mut conversation, say, told) = Conversation::new(opening);
         let registered = self.name(principal, say)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let sealed = Name { replica: self.replica, id: registered.id }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use holdfast_telemetry::metrics::ConversationEnd;
 use holdfast_upstream::clock::{self, Alarm};
-use holdfast_websocket::{Close, CloseCode, Error, Message, Reader, Socket, Writer};
+use holdfast_websocket::{Close, CloseCode, Error, Message, Reader, Writer};
 use parking_lot::Mutex;
 use std::{
     future::Future,
@@ -94,32 +94,35 @@ impl Life {
 }
 
 /// Carries a conversation until either side ends it, with the closing handshake that belongs to the reason.
-pub(super) async fn carry<T: AsyncRead + AsyncWrite + Unpin + Send>(
-    (conversation, say, told): (Conversation, Sender, Receiver),
-    socket: Socket<T>,
+pub(super) fn carry<T: AsyncRead + AsyncWrite + Unpin + Send>(
+    conversation: &mut Conversation,
+    (say, told): (Sender, Receiver),
+    (mut reader, mut writer): (Reader<T>, Writer<T>),
     pulse: Pulse,
     grace: Duration,
     leave: impl Future<Output = ()> + Send,
-) -> (ConversationEnd, Traffic) {
-    let (mut reader, mut writer) = socket.split();
-    let (life, parting) = (Life::new(), conversation.parting());
-    let frames = async {
-        let mut told = told;
-        let over = tokio::select! {
-            over = listen(&mut reader, say, &life) => over,
-            over = speak(&mut writer, &mut told, pulse, &life) => over,
+) -> impl Future<Output = (ConversationEnd, Traffic)> + Send {
+    // A block holds what it is given once; an async function would hold it twice, for as long as the connection is open.
+    async move {
+        let (life, parting) = (Life::new(), conversation.parting());
+        let frames = async {
+            let mut told = told;
+            let over = tokio::select! {
+                over = listen(&mut reader, say, &life) => over,
+                over = speak(&mut writer, &mut told, &pulse, &life) => over,
+            };
+            if over == Over::Parted {
+                parting.for_good();
+            }
+            over
+            // The conversation hears by `told` being dropped here that nobody listens any more.
         };
-        if over == Over::Parted {
-            parting.for_good();
-        }
-        over
-        // The conversation hears by `told` being dropped here that nobody listens any more.
-    };
-    let (end, over) = tokio::join!(conversation.run(leave, grace), frames);
-    let (end, close) = verdict(end, over);
-    // In a box: it takes no room in a conversation that goes on.
-    Box::pin(part(reader, writer, close, over)).await;
-    (end, life.0.into_inner().traffic)
+        let (end, over) = tokio::join!(conversation.run(leave, grace), frames);
+        let (end, close) = verdict(end, over);
+        // In a box: it takes no room in a conversation that goes on.
+        Box::pin(part(reader, writer, close, over)).await;
+        (end, life.0.into_inner().traffic)
+    }
 }
 
 /// The closing handshake.
@@ -197,7 +200,7 @@ async fn listen<T: AsyncRead + AsyncWrite + Unpin + Send>(
 async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send>(
     writer: &mut Writer<T>,
     told: &mut Receiver,
-    pulse: Pulse,
+    pulse: &Pulse,
     life: &Life,
 ) -> Over {
     let mut beat = Alarm::new(clock::after(clock::now(), pulse.interval));

@@ -73,7 +73,7 @@ impl Fronts {
         let (drain, metrics) = (opening.connection.drain.clone(), Arc::clone(&self.metrics));
         let Upgrade { mut response, client } = upgrade;
         opening.comeback.acknowledge(response.headers_mut());
-        let conversation = Conversation::new(opening);
+        let (mut conversation, say, told) = Conversation::new(opening);
         // It outlives the request; it ends by its own limits, or with its worker.
         drop(tokio::spawn(async move {
             let Ok(Ok(client)) = tokio::time::timeout(HANDSHAKE, client).await else {
@@ -81,7 +81,9 @@ impl Fronts {
             };
             let socket = Socket::new(TokioIo::new(client), Role::Server, limits);
             let leave = polite(&drain, carriage.spread);
-            let (end, traffic) = carry(conversation, socket, pulse, carriage.grace, leave).await;
+            let ends = socket.split();
+            let (end, traffic) =
+                carry(&mut conversation, (say, told), ends, pulse, carriage.grace, leave).await;
             metrics.ends.get(holdfast_telemetry::metrics::Carrier::WebSocket).inc(end);
             sequel.ended(end, traffic);
             drop(place);

@@ -44,7 +44,10 @@ fn line(buffer: usize, delay: Duration) -> Line {
             pending::<()>().await;
         }
     };
-    let run = tokio::spawn(carry(Conversation::new(opening), socket, PULSE, grace, left));
+    let (mut conversation, say, told) = Conversation::new(opening);
+    let run = tokio::spawn(async move {
+        carry(&mut conversation, (say, told), socket.split(), PULSE, grace, left).await
+    });
     Line { client, run, leave }
 }
 

@@ -8,11 +8,11 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use holdfast_apis::Tunnelled;
 use holdfast_edge::{Body, ConnectionInfo, RequestBody, RequestContext, unshared, unshared_value};
 use holdfast_fronts::websocket::{self, Sequel, Upgrade};
-use holdfast_fronts::{Carriage, Comeback, Desk, MessageLimits, Opening, Service, Stream};
+use holdfast_fronts::{Carriage, Comeback, Desk, MessageLimits, Opening, Origin, Service, Stream};
 use holdfast_mcp::errors::{McpError, Problem};
 use holdfast_mcp::origin::OriginPolicy;
 use holdfast_mcp::with_cors;
-use holdfast_telemetry::{AccessRecord, RecordOutcome, metrics::Carrier};
+use holdfast_telemetry::{RecordOutcome, metrics::Carrier};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use std::sync::Arc;
@@ -258,12 +258,9 @@ impl Reception<'_> {
         };
         let comeback =
             if carrier == Carrier::WebSocket { Comeback::of(&parts.headers) } else { Comeback::default() };
-        // The record stays with the request.
-        let mut context = RequestContext { record: Box::new(AccessRecord::default()), ..context.clone() };
-        context.unshare();
         Opening {
             service: Arc::new(target),
-            context,
+            origin: Origin::new(context),
             connection: Arc::clone(self.connection),
             host: host.map_or_else(|| HeaderValue::from_static("localhost"), |host| unshared_value(&host)),
             carrier,

@@ -37,12 +37,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Writer<T> {
 
     /// Queues a message, to be sent with others by one [`Writer::flush`]; waits for room first. Dropped while it waits, nothing was
     /// queued. [`Error::Closed`] after a close of either side.
-    pub async fn feed(&mut self, message: Message) -> Result<(), Error> {
-        if let Message::Close(close) = message {
-            return self.queue_close(close);
+    pub fn feed(&mut self, message: Message) -> impl Future<Output = Result<(), Error>> + Send {
+        // A block holds what it is given once; an async function would hold it twice.
+        async move {
+            if let Message::Close(close) = message {
+                return self.queue_close(close);
+            }
+            let mut frame = Some(frame(self.role, message)?);
+            poll_fn(|context| self.poll_feed(&mut frame, context)).await
         }
-        let mut frame = Some(frame(self.role, message)?);
-        poll_fn(|context| self.poll_feed(&mut frame, context)).await
     }
 
     /// Waits until a message of so many bytes can be queued: [`Writer::feed`] will not wait for it.
