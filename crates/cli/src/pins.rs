@@ -39,14 +39,23 @@ fn as_yaml(server: &ServerTools) -> String {
     let Ok(tools) = &server.tools else { return String::new() };
     let mut text = format!("# mcp.servers[] {}\npins:\n", server.server);
     for (tool, digest) in tools {
-        // A JSON string is a YAML string, whatever is in it.
-        let tool = Value::from(&**tool);
+        let tool = quoted(tool);
         let _ = match digest {
             Some(digest) => writeln!(text, "  - {{tool: {tool}, sha256: {digest}}}"),
             None => writeln!(text, "  # {tool}: no digest, see below"),
         };
     }
     text
+}
+
+/// A name as a string of JSON and YAML on one line, whatever its server put into it.
+fn quoted(name: &str) -> String {
+    let quoted = Value::from(name).to_string();
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    quoted
+        .chars()
+        .map(|c| if breaks(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
+        .collect()
 }
 
 fn as_json(found: &[ServerTools]) -> String {
@@ -76,5 +85,19 @@ fn wrong(server: &ServerTools) -> Vec<String> {
                 format!("{name}: '{tool}' cannot be pinned: it is there twice, or readers could take its definition for two things, or it is too large")
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_name_stays_on_its_line_and_in_its_quotes() {
+        assert_eq!(quoted("a b"), "\"a b\"");
+        let evil = "x\"}\n  - {tool: \u{85}y\u{2028}#\u{7f}";
+        let shown = quoted(evil);
+        assert!(!shown.contains(['\n', '\u{85}', '\u{2028}', '\u{7f}']), "{shown}");
+        assert_eq!(serde_json::from_str::<String>(&shown).ok().as_deref(), Some(evil));
     }
 }

@@ -6,6 +6,7 @@ use crate::frame::{Frame, FrameFault, Limits, Member, single_line};
 use crate::headers::{
     ParamSchema, check_accept, check_content_type, check_modern, decode_value, encode_value,
 };
+use crate::policy::canonical;
 use crate::seal::{KeyRing, Purpose};
 use crate::sse::Parser;
 use crate::token::{Audience, EndingRecord, EventId, Handle, SessionToken};
@@ -57,6 +58,11 @@ pub fn frame(data: &[u8]) {
     let tools = listing::tools(&frame);
     let shown = listing::without_invalid(&frame, &tools).ok().map(|bytes| Frame::parse(bytes, &limits));
     assert!(matches!(shown, Some(Ok(_))), "a list became invalid");
+    if let Some(form) = canonical(data) {
+        assert_eq!(canonical(&form).as_deref(), Some(&*form), "a canonical form has another one");
+        let values = [data, &form].map(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok());
+        assert_eq!(values[0], values[1], "a canonical form says something else");
+    }
     let flat = single_line(frame.bytes());
     assert!(!flat.contains(&b'\n') && Frame::parse(flat, &limits).is_ok(), "a line break mattered");
 }

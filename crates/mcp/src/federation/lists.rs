@@ -58,6 +58,10 @@ pub(super) async fn merged(asker: &Asker<'_>, frame: &Frame, list: List) -> Resp
         member.metrics.list_parts.inc(part.outcome());
         let page = match part {
             Part::Current(page) => page,
+            Part::Fresh(page, left) => {
+                merged.lasts(*left);
+                page
+            }
             Part::LastGood(page) => {
                 merged.incomplete();
                 page

@@ -110,7 +110,7 @@ async fn look(
         let mut cursor: Arc<str> = Arc::from("");
         for _ in 0..PAGES_MAX {
             let asked = listing(frame, list)?;
-            let (Part::Current(page) | Part::LastGood(page)) =
+            let (Part::Current(page) | Part::Fresh(page, _) | Part::LastGood(page)) =
                 asker.part(member, list, &cursor, &asked).await
             else {
                 break;

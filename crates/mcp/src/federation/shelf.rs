@@ -2,7 +2,7 @@
 //!
 //! | kept | the member | what a client gets |
 //! |---|---|---|
-//! | fresh (the member's own `ttlMs`) | is not asked | what is kept |
+//! | fresh (the member's own `ttlMs`) | is not asked | what is kept, for what is left of that time |
 //! | old | answers within the patience | its answer |
 //! | old | is slower, or dead | what is kept, unless configured otherwise; the question goes on and its answer is kept |
 //! | nothing | answers within `list_timeout` | its answer |
@@ -54,6 +54,8 @@ pub(crate) struct Key {
 #[derive(Clone)]
 struct Kept {
     page: Arc<Page>,
+    /// When the member was asked for it.
+    asked: Instant,
     fresh_until: Instant,
     /// Of the member's lists when it was asked.
     generation: u64,
@@ -71,8 +73,10 @@ pub(crate) enum NoPage {
 /// What a list gets of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// As it is now, or as its member said that it would stay.
+    /// As it is now.
     Current(Arc<Page>),
+    /// As its member said that it would stay, for so many milliseconds more.
+    Fresh(Arc<Page>, u64),
     /// As it last was.
     LastGood(Arc<Page>),
     /// The member has no such list.
@@ -85,7 +89,7 @@ impl Part {
     /// As metrics count it.
     pub(crate) fn outcome(&self) -> ListPart {
         match self {
-            Self::Current(_) => ListPart::Current,
+            Self::Current(_) | Self::Fresh(..) => ListPart::Current,
             Self::LastGood(_) => ListPart::LastGood,
             Self::None => ListPart::None,
             Self::Missing => ListPart::Missing,
@@ -192,7 +196,9 @@ impl Shelf {
             && kept.fresh_until > clock::now()
             && kept.generation == self.generation(&key)
         {
-            return Part::Current(Arc::clone(&kept.page));
+            let age = clock::now().saturating_duration_since(kept.asked);
+            let left = Duration::from_millis(kept.page.ttl_ms).saturating_sub(age).as_millis();
+            return Part::Fresh(Arc::clone(&kept.page), u64::try_from(left).unwrap_or(u64::MAX));
         }
         let last_good = kept.filter(|_| patience.last_good);
         let wait = match (&last_good, self.is_late(&key.member)) {
@@ -233,12 +239,12 @@ impl Shelf {
             return asking.clone();
         }
         let (shelf, asked) = (Arc::clone(self), key.clone());
-        let generation = self.generation(&key);
+        let (generation, at) = (self.generation(&key), clock::now());
         let answer = ask();
         let asking = async move {
             let answer = clock::timeout(limit, answer).await.unwrap_or(Err(NoPage::Unreachable));
             shelf.asking.lock().remove(&asked);
-            shelf.keep(asked, generation, answer)
+            shelf.keep(asked, generation, at, answer)
         }
         .boxed()
         .shared();
@@ -248,7 +254,13 @@ impl Shelf {
         asking
     }
 
-    fn keep(&self, key: Key, generation: u64, answer: Result<Page, NoPage>) -> Result<Arc<Page>, NoPage> {
+    fn keep(
+        &self,
+        key: Key,
+        generation: u64,
+        asked: Instant,
+        answer: Result<Page, NoPage>,
+    ) -> Result<Arc<Page>, NoPage> {
         match answer {
             Ok(page) => {
                 self.late.lock().remove(&key.member);
@@ -257,7 +269,8 @@ impl Shelf {
                 let context = if page.public { ANYBODY } else { key.context };
                 let kept = Kept {
                     page: Arc::clone(&page),
-                    fresh_until: clock::after(clock::now(), fresh),
+                    asked,
+                    fresh_until: clock::after(asked, fresh),
                     generation,
                 };
                 self.kept.insert(Key { context, ..key }, kept);

@@ -1,6 +1,8 @@
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// The clock of requests is read now and then, in milliseconds.
+const COARSE: u128 = 100;
 const PATIENCE: Patience = Patience {
     with_last_good: Duration::from_millis(20),
     without: Duration::from_millis(200),
@@ -32,7 +34,7 @@ fn hangs() -> BoxFuture<'static, Result<Page, NoPage>> {
 
 fn next(part: &Part) -> Option<&str> {
     match part {
-        Part::Current(page) | Part::LastGood(page) => page.next.as_deref(),
+        Part::Current(page) | Part::Fresh(page, _) | Part::LastGood(page) => page.next.as_deref(),
         Part::None | Part::Missing => None,
     }
 }
@@ -122,4 +124,24 @@ async fn the_shelf_is_bounded() {
     shelf.kept.run_pending_tasks();
     assert!(shelf.kept.weighted_size() <= 10_000, "{}", shelf.kept.weighted_size());
     assert!(shelf.asking.lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_kept_is_given_on_for_what_is_left_of_its_time() {
+    let shelf = Arc::new(Shelf::new(1 << 20));
+    let before = Instant::now();
+    shelf.part(key(1, "m"), PATIENCE, says(Ok(page("one", 60_000, false)))).await;
+    let answered = Instant::now();
+    // Until it has grown old enough to be told apart from what its member said.
+    let (mut left, mut at_least) = (60_000, 0);
+    while left == 60_000 {
+        assert!(answered.elapsed() < Duration::from_secs(10), "it grows no older");
+        tokio::task::yield_now().await;
+        at_least = answered.elapsed().as_millis();
+        let part = shelf.part(key(1, "m"), PATIENCE, || unreachable!("it is fresh")).await;
+        let Part::Fresh(_, said) = part else { panic!("{part:?}") };
+        left = said;
+    }
+    assert!(u128::from(left) + at_least <= 60_000 + COARSE, "older than it says");
+    assert!(u128::from(left) + before.elapsed().as_millis() + COARSE >= 60_000, "younger than it says");
 }

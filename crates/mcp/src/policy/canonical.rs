@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = 128;
 
 /// The canonical form of `raw`; `None` where there is none: an object has a member twice, a string holds a lone surrogate, or it is nested
 /// too deeply. One pass to read it, one to write it.
-pub(super) fn canonical(raw: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn canonical(raw: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader { rest: raw };
     let node = reader.node(DEPTH_MAX)?;
     reader.space();

@@ -12,6 +12,7 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use canonical::canonical;
 pub use definition::tool_digests;
 pub(crate) use definition::{Digest, Pins, definitions};
 pub(crate) use limits::{Allowance, Limits};
