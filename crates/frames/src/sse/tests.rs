@@ -116,6 +116,17 @@ fn an_unfinished_event_is_not_given() {
 }
 
 #[test]
+fn a_stream_that_is_quiet_behind_an_event_holds_no_buffer() {
+    let mut parser = Parser::new(LIMIT);
+    parser.push(b"data: x\n\ndata: y\n");
+    assert!(parser.next().is_some());
+    assert!(parser.next().is_none());
+    parser.push(b"\n");
+    assert_eq!(parser.next().unwrap().unwrap().data().unwrap(), "y");
+    assert_eq!(parser.pending.capacity(), 0);
+}
+
+#[test]
 fn an_event_ends_at_a_lone_cr_without_waiting() {
     let events = parse(&[b"data: x\r\r", b"\ndata: y\r\n\r", b"\n"]);
     let data: Vec<_> = events.iter().map(|event| event.data().unwrap().clone()).collect();

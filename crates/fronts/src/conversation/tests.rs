@@ -1,6 +1,13 @@
 //! The driver, against a service that plays a script.
 
-use super::testing::{MODERN, begin, event, events, id_of, json, legacy, now, result};
+use super::{
+    Conversation,
+    carry::carry,
+    listening::listen,
+    talk::Step,
+    testing::{MODERN, begin, event, events, id_of, json, legacy, now, opening, result},
+};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
 use holdfast_edge::Body;
 use holdfast_telemetry::metrics::{Carrier, ConversationEnd, MessageRefusal};
@@ -258,4 +265,20 @@ async fn a_credential_that_is_worth_nothing_any_more_ends_the_conversation() {
     let scene = begin(|_| pending().boxed());
     scene.script.welcome.store(false, Relaxed);
     assert_eq!(scene.run.await.unwrap(), ConversationEnd::Unwelcome);
+}
+
+#[tokio::test]
+async fn what_is_open_for_hours_holds_little_in_its_futures() {
+    let (opening, _script) = opening(|_| pending().boxed());
+    let (mut conversation, _say, _told) = Conversation::new(opening);
+    let shared = Arc::clone(&conversation.shared);
+    let message = Bytes::from_static(MODERN.as_bytes());
+    let Step::Post { call, sort, headers } = shared.talk.lock().take(&message) else { panic!("refused") };
+    let (accept, _accepted) = tokio::sync::oneshot::channel();
+    let posted = carry(Arc::clone(&shared), call, sort, headers, message, accept);
+    assert!(size_of_val(&posted) <= 1024, "{}", size_of_val(&posted));
+    let listening = listen(Arc::clone(&shared));
+    assert!(size_of_val(&listening) <= 768, "{}", size_of_val(&listening));
+    let run = conversation.run(pending(), Duration::ZERO);
+    assert!(size_of_val(&run) <= 640, "{}", size_of_val(&run));
 }
