@@ -5,6 +5,7 @@ mod clients;
 mod comeback;
 mod crowd;
 mod faults;
+mod params;
 mod pins;
 mod raw;
 mod replicas;

@@ -1,6 +1,7 @@
 //! One message: posted, its answer read to the end, taken up again where it breaks off.
 
 use super::{
+    params,
     shared::Shared,
     talk::{CallId, Sort},
 };
@@ -47,7 +48,12 @@ pub(super) fn carry(
     // a scope of its own, takes no room while a stream is open.
     async move {
         let (before, answer) = {
+            let call_again = params::may_lack(&headers).then(|| message.clone());
             let response = shared.ask(Method::POST, headers, message).await;
+            let response = match call_again {
+                Some(message) => Box::pin(params::completed(&shared, message, response)).await,
+                None => response,
+            };
             let before = shared.talk.lock().head(call, response.headers());
             if sort == Sort::Initialized && response.status().is_success() {
                 shared.start_listening();

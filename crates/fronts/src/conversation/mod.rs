@@ -5,6 +5,7 @@ mod carry;
 mod comeback;
 mod listening;
 mod mirror;
+mod params;
 mod shared;
 mod talk;
 

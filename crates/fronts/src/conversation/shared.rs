@@ -163,6 +163,11 @@ impl Shared {
         Self { opening, talk, tell, listening: Mutex::default(), over, parted }
     }
 
+    /// The headers that mirror a modern message.
+    pub(super) fn mirrored(&self, frame: &Frame) -> HeaderMap {
+        self.talk.lock().mirrored(frame)
+    }
+
     /// One request to the service, as a Streamable HTTP client would send it. In a box: whoever asks may keep its answer for hours.
     pub(super) fn ask(
         &self,

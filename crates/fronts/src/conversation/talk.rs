@@ -233,6 +233,18 @@ impl Talk {
         if call.modern || call.awaiting.is_empty() { None } else { self.session() }
     }
 
+    /// The headers that mirror a modern message, as far as is known here.
+    pub(crate) fn mirrored(&self, frame: &Frame) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        mirror::add(&mut headers, frame, &self.schemas);
+        headers
+    }
+
+    /// Learns which arguments have headers from a list that no client asked for.
+    pub(crate) fn learn(&mut self, tools: &Frame) {
+        self.schemas.learn(tools);
+    }
+
     /// A call is over. Gives the requests that got no answer.
     pub(crate) fn end(&mut self, call: CallId) -> Vec<Bytes> {
         let Some(ended) = self.calls.remove(&call) else { return Vec::new() };
@@ -294,8 +306,7 @@ impl Talk {
                 }
             }
         }
-        let mut headers = HeaderMap::new();
-        mirror::add(&mut headers, &frame, &self.schemas);
+        let headers = self.mirrored(&frame);
         let sort = match &*frame.method_bytes() {
             b"subscriptions/listen" => Sort::Listen,
             b"tools/list" => Sort::Tools,
