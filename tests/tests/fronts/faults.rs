@@ -258,28 +258,3 @@ async fn a_conversation_leaves_one_record_and_no_name() -> Result {
     assert!(!text.contains(&secret) && !gateway.log().contains(&secret));
     Ok(())
 }
-
-#[tokio::test]
-async fn what_a_client_has_no_headers_for_is_mirrored_from_its_messages() -> Result {
-    let (gateway, _server) = site().await?;
-    let mut ws = Ws::open(gateway.address, "/mcp/open", None).await?;
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    let mut ask = async |id: u64, method: &str, mut params: serde_json::Value| -> Result<serde_json::Value> {
-        params["_meta"] = meta.clone();
-        ws.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()).await?;
-        let answer = ws.next().await?.map_err(|code| code.to_string())?;
-        assert_eq!(answer["id"], id, "{answer}");
-        Ok(answer)
-    };
-    let call = json!({"name": "test_custom_header", "arguments": {"value": "größer"}});
-    let before = ask(1, "tools/call", call.clone()).await?;
-    assert_eq!(before["error"]["code"], -32020, "the server asks for the header of an argument: {before}");
-    let list = ask(2, "tools/list", json!({})).await?;
-    assert!(list["result"]["tools"].is_array(), "{list}");
-    let after = ask(3, "tools/call", call).await?;
-    assert_eq!(after["result"]["content"][0]["text"], "größer", "{after}");
-    Ok(())
-}

@@ -45,3 +45,21 @@ async fn a_call_of_a_tool_that_was_never_listed_gets_the_headers_of_its_argument
     assert_eq!((count("tools/list").round(), count("tools/call").round()), (2.0, 6.0));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_tool_that_was_listed_is_called_once() -> Result {
+    let (gateway, _server) = site().await?;
+    let mut ws = Ws::open(gateway.address, "/mcp/open", None).await?;
+    let mut list: Value = serde_json::from_str(&call(1, &json!("")))?;
+    list["method"] = json!("tools/list");
+    ws.say(&list.to_string()).await?;
+    let listed = ws.next().await?.map_err(|code| code.to_string())?;
+    assert!(listed["result"]["tools"].is_array(), "{listed}");
+    ws.say(&call(2, &json!("größer"))).await?;
+    let answer = ws.next().await?.map_err(|code| code.to_string())?;
+    assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!(2), &json!("größer")));
+    let counted = &["mcp_method_name=\"tools/call\""];
+    let calls = gateway.metrics().await?.sum("mcp_server_operation_duration_seconds_count", counted);
+    assert!((calls - 1.0).abs() < 0.5, "{calls}");
+    Ok(())
+}
