@@ -2,7 +2,6 @@
 
 use crate::{
     caller::{Caller, Notes, PROTOCOL_VERSION},
-    era::Version,
     policy::View,
     server::Server,
     shared::Shared,
@@ -49,7 +48,7 @@ impl Guest {
             view,
             until: clock::after(started, server.request_timeout),
             started,
-            version: version.and_then(Version::parse).map_or(OperationVersion::Unknown, Version::label),
+            version: version.map_or(OperationVersion::Unknown, OperationVersion::of),
             spans: self.spans,
             piped: self.piped,
             server: Arc::clone(server),

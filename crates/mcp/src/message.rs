@@ -2,7 +2,7 @@
 
 use crate::{
     caller::Caller,
-    era::{Era, Version, classify},
+    era::{Era, classify},
     federation::{self, Federation},
     frame::{Frame, Member},
     guest::Guest,
@@ -14,7 +14,7 @@ use crate::{
 use holdfast_edge::{BAGGAGE, Body, RequestContext, TRACESTATE, TraceContext};
 use holdfast_telemetry::{
     RecordOutcome,
-    metrics::{McpOutcome, Operation, OperationVersion, Verdict},
+    metrics::{McpOutcome, OperationVersion, Verdict},
     trace::{baggage_value, tracestate_value},
 };
 use holdfast_upstream::clock;
@@ -59,7 +59,7 @@ pub(crate) async fn merged(
     };
     let era = classify(&frame, header, None);
     remember(ctx, &frame, era, header);
-    let version = header.and_then(Version::parse).map_or(OperationVersion::Unknown, Version::label);
+    let version = header.map_or(OperationVersion::Unknown, OperationVersion::of);
     let (about, piped) = (About::new(&frame, false), guest.piped);
     let (response, caller) = if matches!(era, Era::Modern) {
         Box::pin(federation::post(guest, federation, frame)).await
@@ -113,12 +113,5 @@ fn own(
     if let Some(trace) = &ctx.record.trace {
         trace.answered(verdict);
     }
-    federation.operations.served(&Operation {
-        method: about.method,
-        name: &about.name,
-        version,
-        piped,
-        verdict,
-        took: clock::now().saturating_duration_since(started),
-    });
+    federation.operations.served(&about.ended(version, piped, verdict, started));
 }

@@ -43,11 +43,20 @@ impl About {
             OperationMethod::ToolsCall | OperationMethod::PromptsGet => frame.inside(Member::Name),
             _ => Bytes::new(),
         };
-        let texts = spans.then(|| {
-            let id = frame.id().map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
-            Box::new((Inline::new(&frame.method()), Inline::new(id.trim_matches('"'))))
-        });
+        let texts = spans.then(|| Box::new((Inline::new(&frame.method()), id_text(frame))));
         Some(Self { method, name, own_trace: frame.has(Member::MetaTraceparent), texts })
+    }
+
+    /// It has ended, having begun at `since`.
+    pub(crate) fn ended(
+        &self,
+        version: OperationVersion,
+        piped: bool,
+        verdict: Verdict,
+        since: Instant,
+    ) -> Operation<'_> {
+        let took = clock::now().saturating_duration_since(since);
+        Operation { method: self.method, name: &self.name, version, piped, verdict, took }
     }
 
     /// A message of the gateway's own.
@@ -125,14 +134,7 @@ impl Sending {
         if let Some(span) = self.span.take() {
             span.end(verdict.fault());
         }
-        self.metrics.operations.sent(&Operation {
-            method: self.about.method,
-            name: &self.about.name,
-            version: self.version,
-            piped: self.piped,
-            verdict,
-            took: clock::now().saturating_duration_since(self.began),
-        });
+        self.metrics.operations.sent(&self.about.ended(self.version, self.piped, verdict, self.began));
     }
 }
 
@@ -183,6 +185,12 @@ pub(crate) fn carried(headers: &HeaderMap, recorded: bool, continued: bool) -> O
         baggage: text(&BAGGAGE),
         replaces: recorded,
     })
+}
+
+/// The id of a request as spans have it: without the quotes, and nothing for what has none.
+pub(crate) fn id_text(frame: &Frame) -> Inline<64> {
+    let id = frame.id().map(String::from_utf8_lossy).unwrap_or_default();
+    Inline::new(id.trim_matches('"'))
 }
 
 /// A context that the message itself carries: it goes before that of the transport.

@@ -5,6 +5,7 @@ use crate::{
     era::{Era, Version},
     errors::McpError,
     frame::{Frame, Kind, Member},
+    operation::id_text,
     reply,
 };
 use holdfast_edge::{Body, RequestContext};
@@ -25,7 +26,6 @@ pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era, header
         name: Inline::new(&name),
     });
     if let Some(trace) = &ctx.record.trace {
-        let id = frame.id().map(|id| String::from_utf8_lossy(id).into_owned()).unwrap_or_default();
         let version = match era {
             Era::Modern => Version::V2026_07_28.as_str(),
             Era::Legacy(version) => version.as_str(),
@@ -33,7 +33,7 @@ pub(crate) fn remember(ctx: &mut RequestContext, frame: &Frame, era: Era, header
                 header.and_then(Version::parse).map(Version::as_str).unwrap_or_default()
             }
         };
-        trace.message(id.trim_matches('"'), version);
+        trace.message(id_text(frame).as_str(), version);
     }
 }
 

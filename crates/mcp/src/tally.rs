@@ -10,10 +10,9 @@ use crate::{
     server::Server,
 };
 use holdfast_telemetry::{
-    metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, Operation, OperationVersion, Verdict},
+    metrics::{MappedEra, McpMetrics, McpOutcome, MethodClass, OperationVersion, Verdict},
     trace::Trace,
 };
-use holdfast_upstream::clock;
 use std::{sync::Arc, time::Instant};
 
 /// Counts one message when it ends; dropped without a verdict it was cancelled.
@@ -87,14 +86,8 @@ impl Tally {
         if let Some(trace) = &served.trace {
             trace.answered(verdict);
         }
-        self.metrics.operations.served(&Operation {
-            method: served.about.method,
-            name: &served.about.name,
-            version: served.version,
-            piped: served.piped,
-            verdict,
-            took: clock::now().saturating_duration_since(served.started),
-        });
+        let Served { about, started, version, piped, .. } = served;
+        self.metrics.operations.served(&about.ended(version, piped, verdict, started));
     }
 }
 
